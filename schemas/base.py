@@ -1,0 +1,100 @@
+"""The base of everything that is said: frozen models whose fields have integer keys on the wire.
+
+A model says what a message holds; `protocol.messages` turns it into deterministic CBOR and back. Field keys are
+those of the standards where a standard has one (CWT claims, EAT claims, EAR claims), small integers elsewhere.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.fields import FieldInfo
+
+MAX_TIME = 2**40
+"""Upper bound of any time on the wire, in seconds: keeps arithmetic away from overflow."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
+"""Fleet, party and model names: what may stand as one MQTT topic level, 1 to 32 characters."""
+
+Time = Annotated[int, Field(ge=0, le=MAX_TIME)]
+"""Seconds since 1970-01-01T00:00Z (NumericDate, RFC 8392 §2)."""
+
+Counter = Annotated[int, Field(ge=0, lt=2**63)]
+Identifier = Annotated[bytes, Field(min_length=16, max_length=16)]
+Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
+"""SHA-256, or an RFC 9679 thumbprint."""
+
+Secret = Annotated[bytes, Field(min_length=32, max_length=32, repr=False)]
+Nonce = Annotated[bytes, Field(min_length=32, max_length=32)]
+Text = Annotated[str, StringConstraints(max_length=256)]
+Topic = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[a-z0-9/-]+$")]
+Document = Annotated[bytes, Field(min_length=1, max_length=65_536)]
+"""A complete signed document carried inside another message."""
+
+CoseKeyMap = dict[int, int | bytes]
+"""A COSE_Key (RFC 9052 §7); `protocol.keys` refuses all but the few kinds that are used."""
+
+
+def at(key: int, default: Any = ..., **constraints: Any) -> Any:  # noqa: ANN401 - pydantic's own signature
+    """A field with this integer key on the wire. A field that is None is left out."""
+    return Field(default, json_schema_extra={"key": key}, **constraints)
+
+
+class Message(BaseModel):
+    """A frozen map with integer keys. Unknown keys, missing keys and wrong types are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_wire(cls, data: object) -> object:
+        """Accept the wire's integer-keyed map where a keyword form is expected."""
+        if not isinstance(data, Mapping) or not data or all(isinstance(key, str) for key in data):
+            return data
+        names = wire_names(cls)
+        unknown = [key for key in data if key not in names]
+        if unknown:
+            raise ValueError(f"unknown key {unknown[0]!r}")
+        return {names[key]: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+@functools.cache
+def wire_keys(model: type[Message]) -> tuple[tuple[str, int], ...]:
+    """(field name, integer key) pairs of a model."""
+    return tuple((name, _key_of(name, info)) for name, info in model.model_fields.items())
+
+
+@functools.cache
+def wire_names(model: type[Message]) -> dict[int, str]:
+    """Integer key to field name."""
+    return {key: name for name, key in wire_keys(model)}
+
+
+def _key_of(name: str, info: FieldInfo) -> int:
+    extra = info.json_schema_extra
+    if not isinstance(extra, dict) or not isinstance(extra.get("key"), int):
+        raise TypeError(f"field {name} has no wire key")
+    return int(str(extra["key"]))
+
+
+def to_map(message: Message) -> dict[int, Any]:
+    """The integer-keyed map of a model, ready for the deterministic encoder."""
+    found = {}
+    for name, key in wire_keys(type(message)):
+        value = getattr(message, name)
+        if value is not None:
+            found[key] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any CBOR value
+    if isinstance(value, Message):
+        return to_map(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, str):  # also a StrEnum: its value
+        return str(value)
+    return value
