@@ -64,6 +64,17 @@ class LoadedModel(Message):
     digest: Digest = at(3)
 
 
+class AttestationRequest(Message):
+    """An enclave asks to be challenged. Signed by its new key, with the enrolment beside it: a hint, not a claim."""
+
+    fleet: Name = at(1)
+    agent: Name = at(2)
+    confirmation: Confirmation = at(3)
+    boot: Identifier = at(4)
+    issued: Time = at(5)
+    purpose: Text = at(6)
+
+
 class Challenge(Message):
     """The verifier's nonce, with what it will accept as an answer."""
 

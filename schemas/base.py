@@ -36,7 +36,7 @@ CoseKeyMap = dict[int, int | bytes]
 """A COSE_Key (RFC 9052 §7); `protocol.keys` refuses all but the few kinds that are used."""
 
 
-def at(key: int, default: Any = ..., **constraints: Any) -> Any:  # noqa: ANN401 - pydantic's own signature
+def at(key: int, default: Any = ..., **constraints: Any) -> Any:
     """A field with this integer key on the wire. A field that is None is left out."""
     return Field(default, json_schema_extra={"key": key}, **constraints)
 
@@ -88,7 +88,7 @@ def to_map(message: Message) -> dict[int, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any CBOR value
+def _plain(value: Any) -> Any:
     if isinstance(value, Message):
         return to_map(value)
     if isinstance(value, tuple):

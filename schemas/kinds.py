@@ -20,6 +20,7 @@ class Kind(StrEnum):
     STATUS = "application/vnd.sealedge.status+cose"
     SIMULATED_EVIDENCE = "application/vnd.sealedge.simulated-evidence+cose"
     # Messages
+    ATTESTATION_REQUEST = "application/vnd.sealedge.attestation-request+cose"
     CHALLENGE = "application/vnd.sealedge.challenge+cose"
     EVIDENCE = "application/vnd.sealedge.evidence+cose"
     KEY_REQUEST = "application/vnd.sealedge.key-request+cose"

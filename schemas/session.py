@@ -104,3 +104,14 @@ class InferenceResult(Message):
     attestation_result: Document = at(5)
     sender: Name = at(6)
     padding: Payload | None = at(7, None, repr=False)
+
+
+class ReceiptBundle(Message):
+    """A receipt with all that is needed to check it offline, as a file: `sealedge receipt verify`.
+
+    `salt` opens the commitments; leave it out to prove that a computation took place and nothing of its content.
+    """
+
+    attestation_result: Document = at(1)
+    receipt: Document = at(2)
+    salt: Secret | None = at(3, None, repr=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 ROOT = "sealedge/v1"
 
-STATUS, CHALLENGE, EVIDENCE, RESULT = "status", "challenge", "evidence", "result"
+STATUS, ATTEST, CHALLENGE, EVIDENCE, RESULT = "status", "attest", "challenge", "evidence", "result"
 INBOX, SESSION, REQUEST = "inbox", "session", "request"
 MANIFEST, CHUNK, KEY, RESULTS, REVOCATIONS = "manifest", "chunk", "key", "results", "revocations"
 
@@ -27,6 +27,10 @@ class FleetTopics:
     def status(self, role: str, party: str) -> str:
         """R: JSON for eyes, with a signed proof; the will sets it to `lost`."""
         return f"{ROOT}/{self.fleet}/{role}/{party}/{STATUS}"
+
+    def attest(self, agent: str) -> str:
+        """Agent to verifier: please challenge me."""
+        return f"{ROOT}/{self.fleet}/agent/{agent}/{ATTEST}"
 
     def challenge(self, agent: str) -> str:
         """Verifier to agent."""
