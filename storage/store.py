@@ -159,6 +159,9 @@ class SqliteStore:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+        except sqlite3.ProgrammingError:
+            # The store was closed inside the transaction, which rolled it back.
+            return
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
