@@ -8,6 +8,7 @@ The signature of a sealed message stands outside and covers the ciphertext; the 
 the HPKE info and in the inner external_aad, so that nobody can take a ciphertext and sign it as their own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.cose import NO_BASE_IV, AeadKey, encrypt, parse_encrypt_untrusted, parse_sign1_untrusted, sign1, wrap_key
@@ -93,10 +94,18 @@ def seal_message(
 
 
 def open_sealed_untrusted(
-    model: type[M], data: bytes, kind: Kind, sender: VerifyingKey, recipient: KemPrivateKey, address: Address
+    model: type[M], data: bytes, kind: Kind, sender: VerifyingKey, keys: Sequence[KemPrivateKey], address: Address
 ) -> M:
-    """Returns the message: sealed to this KEM key and signed by `sender`, at this address. Times are not checked."""
+    """Returns the message: sealed to one of these KEM keys, signed by `sender`, at this address. Times are unchecked."""
     aad = address.aad(kind, sender.thumbprint)
     sealed = parse_encrypt_untrusted(parse_sign1_untrusted(data).verify(sender, typ=str(kind), external_aad=aad))
-    secret = sealed.unwrap(recipient, extra_info=aad)
+    named = {each.kid for each in sealed.recipients}
+    mine = next((key for key in keys if key.public.thumbprint in named), None)
+    if mine is None:
+        raise AuthenticationError(
+            "sealed to a KEM key that is not held here (any more)",
+            reason=Reason.DECRYPTION_FAILED,
+            finding=Finding("recipient", "a current KEM key", "another"),
+        )
+    secret = sealed.unwrap(mine, extra_info=aad)
     return decode_message_untrusted(model, sealed.open(AeadKey(secret, NO_BASE_IV), typ=str(kind), external_aad=aad))
