@@ -1,0 +1,54 @@
+# sealedge: `make demo` on a machine with Python >= 3.11 and make, and nothing else.
+#
+# Everything runs in .venv, made on first use from uv.lock (PyPI only, every file checked against its hash).
+# ARGS is handed on:   make demo ARGS=--json     make test ARGS="-k store"
+# PYTHON chooses one:  make test PYTHON=python3.12
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint fix bench docs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sensor, consumer
+	@.venv/bin/sealedge demo $(ARGS)
+
+test: $(READY) ## Run the tests that take under a minute together
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY) ## Run every test, the slow ones too
+	$(PY) -m pytest -m "" $(ARGS)
+
+lint: $(READY) ## Check style, types and the doors between the packages
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+
+fix: $(READY) ## Format, and repair what ruff can repair
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+bench: $(READY) ## Measure
+	$(PY) -m bench $(ARGS)
+
+docs: $(READY) ## Check the documentation against the code
+	$(PY) -m pytest tests/documentation $(ARGS)
+
+clean: ## Remove .venv, caches and build products
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv comes by pip, pinned with its hash; pip comes with Python.
+.venv/.uv: scripts/uv.txt scripts/find-python
+	@python=$$(scripts/find-python $(PYTHON)) && "$$python" -m venv .venv
+	@$(PY) -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r scripts/uv.txt
+	@touch $@
+
+$(READY): .venv/.uv pyproject.toml uv.lock
+	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --extra demo
+	@touch $@

@@ -1,0 +1,63 @@
+"""Rules of CONTRIBUTING.md that no linter knows."""
+
+import ast
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = sorted(path.parent for path in ROOT.glob("*/__init__.py"))
+SOURCES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
+
+MAX_LINES = 400
+FORBIDDEN_NAMES = re.compile(r"manager|utils|^_*get_", re.IGNORECASE)
+ABSENT_WORDS = re.compile(r"\b(TODO|FIXME|XXX)\b")
+BARE_IGNORE = re.compile(r"type:\s*ignore(?!\[[\w, -]+\]\s+#?\s*\w)")
+
+
+def asserts(tree: ast.AST) -> list[int]:
+    """Lines of `assert`, which `python -O` removes: a check of untrusted input must not be one."""
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def forbidden_names(tree: ast.AST) -> list[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = (node.name for node in ast.walk(tree) if isinstance(node, kinds))
+    return [name for name in names if FORBIDDEN_NAMES.search(name)]
+
+
+def comments(path: Path) -> Iterator[str]:
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string
+
+
+def test_the_rules_find_what_breaks_them() -> None:
+    tree = ast.parse("def get_key():\n    assert True\nclass KeyManager: pass\ndef budget_(): pass")
+    assert asserts(tree) == [2]
+    assert forbidden_names(tree) == ["get_key", "KeyManager"]
+    assert ABSENT_WORDS.search("# TODO: later")
+    assert BARE_IGNORE.search("# type: ignore")
+    assert BARE_IGNORE.search("# type: ignore[arg-type]")
+    assert not BARE_IGNORE.search("# type: ignore[arg-type]  # the stub forgets None")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_source_file_keeps_the_rules(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert asserts(tree) == []
+    assert forbidden_names(tree) == []
+    assert not FORBIDDEN_NAMES.search(path.stem)
+    assert len(text.splitlines()) <= MAX_LINES
+    for comment in comments(path):
+        assert not ABSENT_WORDS.search(comment)
+        assert not BARE_IGNORE.search(comment)
+
+
+def test_every_room_says_that_it_is_typed() -> None:
+    assert [room.name for room in ROOMS if not (room / "py.typed").exists()] == []
