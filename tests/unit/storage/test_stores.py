@@ -90,7 +90,7 @@ def test_transactions_do_not_nest_and_the_outer_one_goes_on(store: Store) -> Non
 def test_memory_crash_keeps_what_was_committed_alone() -> None:
     store = MemoryStore()
     store.write("b", b"committed", b"")
-    with pytest.raises(StoreError, match="has crashed"), store.transaction():  # noqa: PT012
+    with pytest.raises(StoreError, match="has crashed"), store.transaction():  # noqa: PT012 - the block is the subject
         store.write("b", b"pending", b"")
         survivor = store.crash()
     assert list(survivor.items("b")) == [(b"committed", b"")]
@@ -184,7 +184,7 @@ def test_sqlite_takes_nothing_more_in_a_transaction_that_failed(tmp_path: Path) 
         store.write("b", b"before", b"")
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-        with pytest.raises(StoreError, match="earlier step"), store.transaction():  # noqa: PT012
+        with pytest.raises(StoreError, match="earlier step"), store.transaction():  # noqa: PT012 - the block is the subject
             store.write("b", b"small", b"")
             with pytest.raises(StoreError, match=r"the disk is full \(SQLITE_FULL\)"):
                 store.write("b", b"large", bytes(100_000))
@@ -225,7 +225,7 @@ def test_sqlite_closed_is_a_store_error(tmp_path: Path) -> None:
 
 def test_sqlite_closed_inside_a_transaction_rolls_back(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db")
-    with pytest.raises(StoreError, match="closed"), store.transaction():  # noqa: PT012
+    with pytest.raises(StoreError, match="closed"), store.transaction():  # noqa: PT012 - the block is the subject
         store.write("b", b"k", b"")
         store.close()
     with SqliteStore(tmp_path / "store.db") as again:
