@@ -23,11 +23,12 @@ test: $(READY) ## Run the tests that take under a minute together
 test-all: $(READY) ## Run every test, the slow ones too
 	$(PY) -m pytest -m "" $(ARGS)
 
-lint: $(READY) ## Check style, types and the doors between the packages
+lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/uv lock --check
 
 fix: $(READY) ## Format, and repair what ruff can repair
 	$(PY) -m ruff check --fix
