@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from protocol.cbor import encode
+from protocol.cbor import CborValue, encode
 from protocol.envelope import open_document_untrusted, sign_document, signer_credential_untrusted
 from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError
 from protocol.keys import KemPublicKey, SigningKey, VerifyingKey
@@ -27,7 +27,7 @@ def report_data(challenge: Challenge, claims: bytes, signing: VerifyingKey, kem:
 
     Nothing in the enclave's claims is trusted outside this hash. `claims` are their exact bytes.
     """
-    bound = [
+    bound: list[CborValue] = [
         DOMAIN,
         challenge.nonce,
         challenge.verifier,

@@ -1,0 +1,313 @@
+"""The enclave: the only place where readings, results, models and keys are in the clear.
+
+A state machine without I/O. Its host hands it deliveries and the time, and carries out what it returns; the host
+is as untrusted as the network. Time is the host's word, so it only ever narrows what may be done: it never runs
+backwards, nor behind what the verifier has signed.
+"""
+
+from collections.abc import Sequence
+
+from edge_agent.enclave.attesting import Attesting
+from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.enclave.inference import infer, refuse
+from edge_agent.enclave.models import Loader, ModelShelf, Running
+from edge_agent.enclave.sessions import (
+    Answer,
+    Session,
+    SessionTable,
+    accept,
+    check_passport,
+    check_terms,
+    recipients_of,
+)
+from edge_agent.enclave.volatile import VolatileStore
+from protocol.attestation import Passport
+from protocol.channel import Channel
+from protocol.cose import parse_encrypt0_untrusted, parse_sign1_untrusted
+from protocol.desk import Desk
+from protocol.envelope import Address, open_message_untrusted, open_sealed_untrusted, sign_message
+from protocol.errors import AppraisalError, EnclaveError, Finding, FreshnessError, RemoteError, SealedgeError
+from protocol.keys import VerifyingKey
+from protocol.manifests import ManifestBook
+from protocol.messages import decode_message_untrusted
+from protocol.party import Delivery, Event, Noted, Publication, Randomness, Subscription
+from protocol.results import ResultSealer
+from protocol.status import refusal_of
+from protocol.trust import Identity, Trust, check_times
+from schemas.kinds import Kind, Role
+from schemas.reason import Reason
+from schemas.session import InferenceRequest, SessionOpen
+from schemas.status import Refusal
+
+
+class Enclave(Desk):
+    """An enclave of one agent, holding one or more models for the sensors of one fleet."""
+
+    role = Role.AGENT
+
+    def __init__(self, configuration: EnclaveConfiguration, load: Loader, randomness: Randomness) -> None:
+        measured = configuration.measured
+        store = VolatileStore()
+        trust = Trust(measured.fleet, VerifyingKey.from_cose_key_untrusted(measured.authority), store)
+        if configuration.revocations is not None:
+            trust.revocations.accept_untrusted(configuration.revocations)
+        self._attesting = Attesting(
+            trust, configuration.agent, configuration.digest, configuration.enrolment, randomness
+        )
+        super().__init__(trust, configuration.agent, self._attesting.key)
+        self._randomness, self._limits = randomness, measured.limits
+        self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness)
+        self._sessions = SessionTable(self._limits.sessions, self._limits.sessions_per_sender)
+        self._one_shots = SessionTable(self._limits.cached_replies, self._limits.cached_replies // 4)
+        self._floor = 0.0
+        topics = self.topics
+        self._routes = {
+            topics.request(self.name): self._request,
+            topics.session(self.name): self._open_session,
+            topics.challenge(self.name): self._challenge,
+            topics.result(self.name): self._result,
+            topics.inbox(Role.AGENT, self.name): self._inbox,
+        }
+        self._manifests = {topics.manifest(model): model for model in measured.models}
+
+    # The party
+
+    def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        """Take one delivery, at a time that never runs backwards."""
+        return super().receive(delivery, self._time(now))
+
+    def expire(self, now: float) -> Sequence[Event]:
+        """Do what is due, at a time that never runs backwards."""
+        return super().expire(self._time(now))
+
+    def evidence_collected(self, token: bytes, media_type: str, evidence: bytes, now: float) -> Sequence[Event]:
+        """The host's answer to `EvidenceNeeded`."""
+        self._time(now)
+        return self._attesting.evidence_collected(token, media_type, evidence)
+
+    def chunks_collected(self, model: str, payloads: Sequence[bytes], now: float) -> Sequence[Event]:
+        """The host's answer to `ChunksNeeded`."""
+        now = self._time(now)
+        try:
+            events = self._models.chunks_collected_untrusted(model, payloads, now)
+        except (RemoteError, EnclaveError) as error:
+            return self._refuse(error, Delivery(self.topics.manifest(model), b""), now)
+        if events:
+            self.board.details["models"] = ", ".join(f"{each.model}@{each.version}" for each in self._models.loaded)
+            events.append(self._attesting.ask("model-loaded", now))
+        return events
+
+    def _subscriptions(self) -> Sequence[Subscription]:
+        return [Subscription(topic) for topic in (*self._routes, *self._manifests)]
+
+    def _connected(self, now: float) -> Sequence[Event]:
+        now = self._time(now)
+        return [] if self._passport(now) is not None else [self._attesting.ask("birth", now)]
+
+    def _handle(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        route = self._routes.get(delivery.topic)
+        if route is not None:
+            return route(delivery, now)
+        model = self._manifests.get(delivery.topic)
+        if model is None:
+            raise FreshnessError("nothing is expected on this topic", reason=Reason.UNEXPECTED)
+        return self._models.accept_manifest_untrusted(delivery.payload, model, self._passport(now), now)
+
+    def _deadline(self) -> float | None:
+        due = (self._attesting.ask_at, self._attesting.ends_at, self._models.deadline)
+        return min((each for each in due if each is not None), default=None)
+
+    def _due(self, now: float) -> Sequence[Event]:
+        self._attesting.drop_ended(now)
+        self._sessions.drop_ended(now)
+        self._one_shots.drop_ended(now)
+        passport = self._passport(now)
+        events: list[Event] = []
+        if passport is None and self._models.loaded:
+            events += self._models.erase_all("not-attested")
+            self._erase_sessions()
+        ask_at = self._attesting.ask_at
+        if (ask_at is None and passport is None) or (ask_at is not None and now >= ask_at):
+            events.append(self._attesting.ask("lease-ended" if passport is None else "again", now))
+        return [*events, *self._models.expire(passport, now)]
+
+    def _revoked(self, now: float) -> Sequence[Event]:
+        events = self._models.erase_revoked()
+        erased = self._sessions.erase_revoked(self.trust) + self._one_shots.erase_revoked(self.trust)
+        if erased:
+            events.append(Noted("sessions-erased", {"count": erased}))
+        if self._attesting.ends_at is not None and self._passport(now) is None:
+            events += self._models.erase_all("revoked")
+            self._erase_sessions()
+        return events
+
+    # Attestation and models
+
+    def _challenge(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        return self._attesting.challenged(delivery, self._models.loaded, now)
+
+    def _result(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        passport = self._attesting.accept_result_untrusted(delivery.payload, now)
+        if passport is None:
+            return []
+        self._floor = max(self._floor, float(passport.result.issued))
+        result = passport.result
+        self.board.details.update(tier=result.tier, attested_until=result.expires)
+        self.board.count("attested")
+        detail: dict[str, str | int | float | bool | None] = {
+            "agent": self.name,
+            "tier": result.tier,
+            "lease_seconds": int(result.expires - now),
+            "models": len(result.models),
+        }
+        return [Noted("attested", detail), *self._models.ask(passport, now)]
+
+    def _inbox(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        message = parse_sign1_untrusted(delivery.payload)
+        if message.typ == Kind.KEY_RELEASE:
+            return self._models.accept_grant_untrusted(delivery, self._attesting.kem_keys(now), now)
+        signer = self.trust.identify_untrusted(message.credential or b"", now, Role.PUBLISHER, Role.VERIFIER)
+        address = Address(delivery.topic, self.name, delivery.correlation or b"")
+        refusal = open_message_untrusted(Refusal, delivery.payload, Kind.REFUSAL, signer.key, address)
+        self._models.refused(delivery.correlation, now)
+        return [Noted("refused-by", {"by": signer.name, **refusal.model_dump(exclude_none=True, mode="json")})]
+
+    # Sessions
+
+    def _open_session(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        message = parse_sign1_untrusted(delivery.payload)
+        kind = Kind.ONE_SHOT if message.typ == Kind.ONE_SHOT else Kind.SESSION_OPEN
+        sender = self.trust.identify_untrusted(message.credential or b"", now, Role.SENSOR)
+        address = Address(delivery.topic, self.name, delivery.correlation or b"")
+        keys = self._attesting.kem_keys(now)
+        terms = open_sealed_untrusted(SessionOpen, delivery.payload, kind, sender.key, keys, address)
+        known = self._table(kind).known(terms.session)
+        if known is not None:
+            return self._repeat(known, delivery)
+        check_terms(terms, sender, delivery.correlation, self.trust, now)
+        session = self._admit(delivery.payload, terms, sender, kind, now)
+        if kind is Kind.ONE_SHOT and terms.request is not None:
+            return self._answer(session, terms.request, 0, now)
+        return [Noted("session-opened", {"sender": sender.name, "model": terms.model}), *self._accepted(session, now)]
+
+    def _admit(self, opening: bytes, terms: SessionOpen, sender: Identity, kind: Kind, now: float) -> Session:
+        if (kind is Kind.ONE_SHOT) != (terms.request is not None):
+            raise FreshnessError("a request belongs in a one-shot, and only there", reason=Reason.UNEXPECTED)
+        self.trust.revocations.check_live(now)
+        passport = self._attesting.live(now)
+        check_passport(terms, passport, self._attesting.is_current(terms.attestation_result, now))
+        running = self._models.running(terms.model, now)
+        if running.manifest.version < terms.minimum_version:
+            raise FreshnessError(
+                "an older version of the model than asked for",
+                reason=Reason.STALE,
+                finding=Finding("model.version", f">= {terms.minimum_version}", str(running.manifest.version)),
+            )
+        recipients = [each.sealing_key for each in recipients_of(terms, self.trust, now)]
+        sealer = None
+        if recipients:
+            sealer = ResultSealer(self.trust.fleet, terms.session, recipients, self._randomness(32))
+        channel = Channel.of_enclave(terms.session, terms.secret)
+        session = Session(opening, sender, terms, channel, sealer, terms.model)
+        self._table(kind).add(session, now)
+        self.board.details["sessions"] = len(self._sessions)
+        return session
+
+    def _accepted(self, session: Session, now: float) -> Sequence[Event]:
+        running = self._models.running(session.model, now)
+        passport = self._attesting.live(now)
+        session.accept = accept(session, running.manifest.version, running.manifest_digest, passport)
+        return [session.accept]
+
+    def _repeat(self, session: Session, delivery: Delivery) -> Sequence[Event]:
+        """The same opening again: the same bytes. Another one under a known session id: refused."""
+        if session.opening != delivery.payload:
+            raise FreshnessError("this session id is in use", reason=Reason.REPLAYED)
+        self.board.count("repeated")
+        if session.accept is not None:
+            return [session.accept]
+        answer = session.answers.get(delivery.correlation or b"")
+        if answer is None:
+            raise FreshnessError("this request was refused before", reason=Reason.REPLAYED)
+        return answer
+
+    # Requests
+
+    def _request(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        message = parse_encrypt0_untrusted(delivery.payload)
+        session = self._sessions.find(message.kid, now)
+        correlation = delivery.correlation or b""
+        plaintext = session.channel.open_untrusted(message, Kind.REQUEST, delivery.topic, self.name, correlation)
+        try:
+            request = decode_message_untrusted(InferenceRequest, plaintext)
+            known = session.answers.get(request.request)
+            if known is not None:
+                self.board.count("repeated")
+                return known
+            session.window.accept(message.partial_iv)
+        except RemoteError as error:
+            return self._refuse_inside(session, error, delivery, now)
+        if request.request != correlation:
+            misaddressed = AppraisalError("the correlation data is not the request's", reason=Reason.MISADDRESSED)
+            return self._refuse_inside(session, misaddressed, delivery, now)
+        return self._answer(session, request, message.partial_iv, now)
+
+    def _answer(self, session: Session, request: InferenceRequest, sequence: int, now: float) -> Sequence[Event]:
+        """Compute once. What the module does wrong is answered and remembered like a result."""
+        asked = Delivery(self.topics.request(self.name), b"", correlation=request.request)
+        try:
+            passport, running = self._entitled(session, now)
+            check_times("request", request.issued, request.expires, now)
+            answer = infer(request, sequence, session, running, passport, self.key, self._randomness, now)
+        except EnclaveError as error:
+            events = self._refuse_inside(session, error, asked, now)
+            self._remember(session, request, tuple(each for each in events if isinstance(each, Publication)))
+            return events
+        except RemoteError as error:
+            return self._refuse_inside(session, error, asked, now)
+        self._remember(session, request, answer)
+        self.board.count("answered")
+        return answer
+
+    def _remember(self, session: Session, request: InferenceRequest, answer: Answer) -> None:
+        session.remember(request.request, answer, self._limits.cached_replies, self._limits.cached_reply_bytes)
+
+    def _entitled(self, session: Session, now: float) -> tuple[Passport, Running]:
+        """Raises unless, at this moment, the enclave is attested, the sender is in good standing, the model is lent."""
+        passport = self._attesting.live(now)
+        self.trust.identify_untrusted(session.sender.credential, now, Role.SENSOR)
+        return passport, self._models.running(session.model, now)
+
+    def _refuse_inside(
+        self, session: Session, error: RemoteError | EnclaveError, delivery: Delivery, now: float
+    ) -> Sequence[Event]:
+        noted = [event for event in self._refuse(error, delivery, now) if isinstance(event, Noted)]
+        return [*noted, refuse(session, error, delivery.correlation or b"", now)]
+
+    def _refusal_reply(self, error: SealedgeError, delivery: Delivery, now: float) -> Sequence[Event]:
+        """A refusal in the clear for a sensor whose session is not known here: signed, so that it can be believed."""
+        reply_to = delivery.response_topic
+        sensor = None if reply_to is None else self.topics.owner(reply_to)
+        if reply_to is None or sensor is None or reply_to != self.topics.inbox(Role.SENSOR, sensor):
+            return []
+        correlation = (delivery.correlation or b"")[:64]
+        address = Address(reply_to, "", correlation)
+        payload = sign_message(Kind.REFUSAL, refusal_of(error, now), self.key, address)
+        return [Publication(reply_to, payload, correlation=correlation, expiry=60)]
+
+    def _table(self, kind: Kind) -> SessionTable:
+        return self._one_shots if kind is Kind.ONE_SHOT else self._sessions
+
+    def _erase_sessions(self) -> None:
+        self._sessions.erase_all()
+        self._one_shots.erase_all()
+
+    def _passport(self, now: float) -> Passport | None:
+        try:
+            return self._attesting.live(now)
+        except RemoteError:
+            return None
+
+    def _time(self, now: float) -> float:
+        self._floor = max(self._floor, now)
+        return self._floor

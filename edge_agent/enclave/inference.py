@@ -1,0 +1,83 @@
+"""One request inside an enclave: run the module, sign the receipt, seal the result to whoever may read it."""
+
+from edge_agent.enclave.models import Running
+from edge_agent.enclave.sessions import Answer, Session
+from protocol.attestation import Passport
+from protocol.errors import EnclaveError, RemoteError
+from protocol.keys import SigningKey
+from protocol.messages import encode_message
+from protocol.party import Publication, Randomness
+from protocol.receipts import commitment, sign_receipt
+from protocol.status import refusal_of
+from schemas.kinds import Kind
+from schemas.session import InferenceRequest, InferenceResult, Receipt
+
+PAD = 256
+"""Results are padded to a multiple of this many bytes where the request was padded (P1)."""
+
+
+def infer(
+    request: InferenceRequest,
+    sequence: int,
+    session: Session,
+    running: Running,
+    passport: Passport,
+    key: SigningKey,
+    randomness: Randomness,
+    now: float,
+) -> Answer:
+    """Compute, and return what is published: the sensor's reply, and the consumers' result where there are any.
+
+    Raises `EnclaveError` if the module fails.
+    """
+    output = running.compute(request.input)
+    salt = randomness(32)
+    receipt = Receipt(
+        fleet=passport.result.fleet,
+        agent=passport.agent,
+        request=request.request,
+        model=running.manifest.model,
+        version=running.manifest.version,
+        module=running.manifest.digest,
+        input_commitment=commitment("input", salt, request.input),
+        output_commitment=commitment("output", salt, output),
+        sequence=sequence,
+        time=int(now),
+        attestation_result=passport.digest,
+        tier=passport.result.tier,
+        session=session.terms.session,
+        sender=session.sender_key.thumbprint,
+    )
+    result = InferenceResult(
+        request=request.request,
+        output=output,
+        salt=salt,
+        receipt=sign_receipt(receipt, key),
+        attestation_result=passport.document,
+        sender=session.sender.name,
+        padding=_padding(output) if request.padding is not None else None,
+    )
+    return _publications(session, request, result)
+
+
+def refuse(session: Session, error: RemoteError | EnclaveError, correlation: bytes, now: float) -> Publication:
+    """A refusal inside the session: only the sensor reads it."""
+    terms = session.terms
+    plaintext = encode_message(refusal_of(error, now))
+    payload = session.channel.seal(Kind.REFUSAL, plaintext, terms.reply_to, session.sender.name, correlation)
+    return Publication(terms.reply_to, payload, correlation=correlation, expiry=60)
+
+
+def _publications(session: Session, request: InferenceRequest, result: InferenceResult) -> Answer:
+    terms, correlation = session.terms, request.request
+    own = result if terms.return_result else result.model_copy(update={"output": None, "padding": None})
+    reply = session.channel.seal(Kind.REPLY, encode_message(own), terms.reply_to, session.sender.name, correlation)
+    found = [Publication(terms.reply_to, reply, correlation=correlation)]
+    if session.sealer is not None and terms.deliver_to is not None:
+        sealed = session.sealer.seal(encode_message(result), terms.deliver_to, correlation)
+        found.insert(0, Publication(terms.deliver_to, sealed, correlation=correlation))
+    return tuple(found)
+
+
+def _padding(output: bytes) -> bytes:
+    return bytes(-len(output) % PAD)

@@ -1,0 +1,256 @@
+"""The models an enclave holds: manifest, key, chunks, module; each lent for a time, each erased when that ends.
+
+manifest ─> key request ─> key grant ─> chunks ─> module running ─> key request (renewal) ─> ...
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.enclave.needs import ChunksNeeded
+from protocol.attestation import Passport
+from protocol.delivery import decrypt_chunks_untrusted, open_index_untrusted
+from protocol.envelope import Address, open_sealed_untrusted, sign_message, signer_credential_untrusted
+from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, RemoteError
+from protocol.kem_keys import KemPrivateKey
+from protocol.keys import SigningKey
+from protocol.manifests import ManifestBook
+from protocol.messages import digest
+from protocol.party import Delivery, Event, Noted, Publication, Randomness
+from protocol.trust import Trust, check_times
+from schemas.attestation import LoadedModel
+from schemas.kinds import Kind, Role
+from schemas.model import ChunkIndex, KeyGrant, KeyRequest, Manifest, ModuleLimits
+from schemas.reason import Reason
+
+ASK_AGAIN = 5.0
+"""Seconds after which an unanswered key request is sent anew."""
+
+FAILED_WAIT = 30.0
+"""Seconds to wait after a refusal or a failed delivery."""
+
+Computation = Callable[[bytes], bytes]
+"""A loaded module: input bytes to output bytes. Raises `EnclaveError`."""
+
+Loader = Callable[[bytes, ModuleLimits], Computation]
+"""Compiles a module under its limits. Raises `EnclaveError` (model-invalid)."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A module that may compute until `expires`."""
+
+    manifest: Manifest
+    manifest_digest: bytes
+    compute: Computation = field(repr=False)
+    expires: float
+    renew_at: float
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A version on its way: what was asked, what was granted."""
+
+    manifest: Manifest
+    digest: bytes
+    request: bytes = b""
+    ask_at: float = 0.0
+    index: ChunkIndex | None = field(default=None, repr=False)
+    expires: float = 0.0
+    renew_at: float = 0.0
+
+
+class ModelShelf:
+    """All models of one enclave."""
+
+    def __init__(
+        self, trust: Trust, agent: str, key: SigningKey, book: ManifestBook, load: Loader, randomness: Randomness
+    ) -> None:
+        self._trust, self._agent, self._key = trust, agent, key
+        self._book, self._load, self._randomness = book, load, randomness
+        self._wanted: dict[str, _Wanted] = {}
+        self._running: dict[str, Running] = {}
+
+    @property
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """What stands in the enclave's claims."""
+        return tuple(
+            LoadedModel(model=name, version=each.manifest.version, digest=each.manifest.digest)
+            for name, each in sorted(self._running.items())
+        )
+
+    def running(self, model: str, now: float) -> Running:
+        """The module, while its lease runs. Raises `AppraisalError` (model-unknown, lease-expired)."""
+        found = self._running.get(model)
+        if found is None:
+            raise AppraisalError(
+                "this model is not loaded", reason=Reason.MODEL_UNKNOWN, finding=Finding("model", model, "not loaded")
+            )
+        if now >= found.expires:
+            raise AppraisalError("the model's lease has ended", reason=Reason.LEASE_EXPIRED)
+        return found
+
+    def accept_manifest_untrusted(self, data: bytes, model: str, passport: Passport | None, now: float) -> list[Event]:
+        """Take a manifest; ask for its key if it is new."""
+        if not data:
+            return []
+        manifest = self._book.accept_untrusted(data, model, now)
+        if manifest is None:
+            return []
+        self._wanted[model] = _Wanted(manifest, digest(data))
+        return self.ask(passport, now)
+
+    def ask(self, passport: Passport | None, now: float) -> list[Event]:
+        """Key requests for all that is wanted and not asked for lately. Without a live passport nothing is asked."""
+        if passport is None:
+            return []
+        due = [each for each in self._wanted.values() if each.ask_at <= now and each.index is None]
+        return [self._key_request(each, passport, now) for each in due]
+
+    def accept_grant_untrusted(self, delivery: Delivery, keys: Sequence[KemPrivateKey], now: float) -> list[Event]:
+        """Take a key release: renew the lease of what runs, or name the chunks that the host shall fetch."""
+        wanted = next((each for each in self._wanted.values() if each.request == delivery.correlation), None)
+        if wanted is None or wanted.index is not None:
+            raise FreshnessError("a key release that nobody asked for", reason=Reason.UNEXPECTED)
+        manifest = wanted.manifest
+        publisher = self._trust.identify_untrusted(signer_credential_untrusted(delivery.payload), now, Role.PUBLISHER)
+        address = Address(delivery.topic, self._agent, wanted.request)
+        grant = open_sealed_untrusted(KeyGrant, delivery.payload, Kind.KEY_RELEASE, publisher.key, keys, address)
+        _check_grant(grant, wanted, self._agent, publisher.name)
+        check_times("key-release", grant.issued, grant.expires, now)
+        index = open_index_untrusted(manifest, grant.content_key)
+        renew_at = now + (grant.expires - now) / 2
+        detail: dict[str, str | int | float | bool | None] = {
+            "model": manifest.model,
+            "version": manifest.version,
+            "lease_seconds": int(grant.expires - now),
+        }
+        running = self._running.get(manifest.model)
+        if running is not None and running.manifest_digest == wanted.digest:
+            running.expires, running.renew_at = grant.expires, renew_at
+            del self._wanted[manifest.model]
+            return [Noted("key-renewed", detail)]
+        wanted.index, wanted.expires, wanted.renew_at = index, grant.expires, renew_at
+        return [Noted("key-released", detail), ChunksNeeded(manifest.model, manifest.chunks)]
+
+    def chunks_collected_untrusted(self, model: str, payloads: Sequence[bytes], now: float) -> list[Event]:
+        """Decrypt, check, compile: from here on the model runs.
+
+        Raises `RemoteError` for wrong chunks: the key is asked for again later. Raises `EnclaveError` for a module
+        that will not run: it is not asked for again until a newer manifest comes.
+        """
+        wanted = self._wanted.get(model)
+        if wanted is None or wanted.index is None:
+            return []
+        index, wanted.index, wanted.ask_at = wanted.index, None, now + FAILED_WAIT
+        module = decrypt_chunks_untrusted(wanted.manifest, index, payloads)
+        del self._wanted[model]
+        compute = self._load(module, wanted.manifest.limits)
+        self._running[model] = Running(wanted.manifest, wanted.digest, compute, wanted.expires, wanted.renew_at)
+        detail: dict[str, str | int | float | bool | None] = {
+            "model": model,
+            "version": wanted.manifest.version,
+            "bytes": len(module),
+            "chunks": len(payloads),
+        }
+        return [Noted("model-loaded", detail)]
+
+    def refused(self, request: bytes | None, now: float) -> None:
+        """The publisher refused: ask again later."""
+        for each in self._wanted.values():
+            if each.request == request:
+                each.ask_at = now + FAILED_WAIT
+
+    def expire(self, passport: Passport | None, now: float) -> list[Event]:
+        """Erase what has ended, ask for what ends soon."""
+        events: list[Event] = []
+        for name in [name for name, each in self._running.items() if now >= each.expires]:
+            events += self._erase(name, "lease-expired")
+        for name, running in self._running.items():
+            if name not in self._wanted and now >= running.renew_at:
+                self._wanted[name] = _Wanted(running.manifest, running.manifest_digest)
+        return [*events, *self.ask(passport, now)]
+
+    def erase_revoked(self) -> list[Event]:
+        """Erase every model that the revocation list names, running or on its way (P9)."""
+        for name in [name for name, each in self._wanted.items() if self._is_revoked(each.manifest)]:
+            del self._wanted[name]
+        events: list[Event] = []
+        for name in [name for name, each in self._running.items() if self._is_revoked(each.manifest)]:
+            events += self._erase(name, "revoked")
+        return events
+
+    def erase_all(self, why: str) -> list[Event]:
+        """Erase every model: the enclave's own passport has ended or is revoked."""
+        self._wanted = {name: _Wanted(each.manifest, each.digest) for name, each in self._wanted.items()}
+        return [event for name in list(self._running) for event in self._erase(name, why)]
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        asked = [each.ask_at for each in self._wanted.values() if each.index is None and each.ask_at > 0]
+        ends = [each.expires for each in self._running.values()]
+        renewals = [each.renew_at for name, each in self._running.items() if name not in self._wanted]
+        return min((*asked, *ends, *renewals), default=None)
+
+    def _erase(self, name: str, why: str) -> list[Event]:
+        running = self._running.pop(name)
+        self._wanted.setdefault(name, _Wanted(running.manifest, running.manifest_digest))
+        if why == "revoked":
+            del self._wanted[name]
+        return [Noted("model-erased", {"model": name, "version": running.manifest.version, "why": why})]
+
+    def _is_revoked(self, manifest: Manifest) -> bool:
+        try:
+            self._trust.revocations.check("model", manifest.digest)
+        except RemoteError:
+            return True
+        return False
+
+    def _key_request(self, wanted: _Wanted, passport: Passport, now: float) -> Publication:
+        manifest = wanted.manifest
+        wanted.request, wanted.ask_at = self._randomness(16), now + ASK_AGAIN
+        request = KeyRequest(
+            fleet=self._trust.fleet,
+            agent=self._agent,
+            model=manifest.model,
+            version=manifest.version,
+            manifest=wanted.digest,
+            request=wanted.request,
+            attestation_result=passport.document,
+            issued=int(now),
+        )
+        topic = self._trust.topics.key(manifest.model)
+        address = Address(topic, manifest.publisher, wanted.request)
+        return Publication(
+            topic,
+            sign_message(Kind.KEY_REQUEST, request, self._key, address),
+            expiry=60,
+            response_topic=self._trust.topics.inbox(Role.AGENT, self._agent),
+            correlation=wanted.request,
+        )
+
+
+def _check_grant(grant: KeyGrant, wanted: _Wanted, agent: str, publisher: str) -> None:
+    """Raises `AuthenticationError` unless this grant is for exactly what was asked (wrapped-key substitution)."""
+    manifest = wanted.manifest
+    expected: Mapping[str, object] = {
+        "fleet": manifest.fleet,
+        "agent": agent,
+        "model": manifest.model,
+        "version": manifest.version,
+        "manifest": wanted.digest,
+        "request": wanted.request,
+    }
+    for claim, value in expected.items():
+        if getattr(grant, claim) != value:
+            raise AuthenticationError(
+                "a key for something else",
+                reason=Reason.BINDING_MISMATCH,
+                finding=Finding(f"key-release.{claim}", "as asked", "another"),
+            )
+    if publisher != manifest.publisher:
+        raise AuthenticationError(
+            "a key from another publisher",
+            reason=Reason.UNKNOWN_SIGNER,
+            finding=Finding("publisher", manifest.publisher, publisher),
+        )
