@@ -96,7 +96,7 @@ def seal_message(
 def open_sealed_untrusted(
     model: type[M], data: bytes, kind: Kind, sender: VerifyingKey, keys: Sequence[KemPrivateKey], address: Address
 ) -> M:
-    """Returns the message: sealed to one of these KEM keys, signed by `sender`, at this address. Times are unchecked."""
+    """Returns the message: sealed to one of these KEM keys by `sender` for this address; times are not checked."""
     aad = address.aad(kind, sender.thumbprint)
     sealed = parse_encrypt_untrusted(parse_sign1_untrusted(data).verify(sender, typ=str(kind), external_aad=aad))
     named = {each.kid for each in sealed.recipients}
