@@ -93,6 +93,24 @@ class VerifyingKey:
         """The COSE_Key as a map: kty, alg, crv and the coordinates, nothing else."""
         return {KeyParameter.ALG: self.algorithm, **_required_parameters(self.algorithm, self.raw)}
 
+    def pem(self) -> bytes:
+        """The public key as SubjectPublicKeyInfo (RFC 5480, RFC 8410), for files that people exchange."""
+        return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> Self:
+        """Read a public key file. Raises `ConfigurationError`."""
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm):
+            raise ConfigurationError("not a PEM public key") from None
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return cls.from_raw_untrusted(ED25519, key.public_bytes_raw())
+        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+            point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+            return cls.from_raw_untrusted(ESP256, point[1:])
+        raise ConfigurationError("a verifying key must be P-256 or Ed25519")
+
     def verify(self, signature: bytes, data: bytes) -> None:
         """Return if `signature` (64 bytes; r || s for ESP256) is this key's over `data`.
 
