@@ -25,7 +25,9 @@ Identifier = Annotated[bytes, Field(min_length=16, max_length=16)]
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
 """SHA-256, or an RFC 9679 thumbprint."""
 
-Secret = Annotated[bytes, Field(min_length=32, max_length=32, repr=False)]
+Secret = Annotated[bytes, Field(min_length=32, max_length=32)]
+"""A key or salt: every field of this type is declared with `repr=False` (a test looks)."""
+
 Nonce = Annotated[bytes, Field(min_length=32, max_length=32)]
 Text = Annotated[str, StringConstraints(max_length=256)]
 Topic = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[a-z0-9/-]+$")]
@@ -44,7 +46,7 @@ def at(key: int, default: Any = ..., **constraints: Any) -> Any:
 class Message(BaseModel):
     """A frozen map with integer keys. Unknown keys, missing keys and wrong types are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -18,8 +18,8 @@ from schemas.base import (
     at,
 )
 
-Payload = Annotated[bytes, Field(max_length=2**24, repr=False)]
-"""A module's input or output: plaintext, so never in a repr."""
+Payload = Annotated[bytes, Field(max_length=2**24)]
+"""A module's input or output: plaintext, so every field of this type is declared with `repr=False`."""
 
 
 class InferenceRequest(Message):
