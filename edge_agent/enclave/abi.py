@@ -1,0 +1,135 @@
+"""How input goes into a module and output comes out: two calling conventions, told apart by exports.
+
+guests/README.md states both for those who write modules. What a module returns is not trusted: its addresses and
+lengths are checked against its memory on every use.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from edge_agent.enclave.guest import Guest
+from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.module_format import Export, Interface, invalid
+from protocol.errors import EnclaveError, Finding
+from schemas.reason import Reason
+
+ENTRY: Final = "perform_inference"
+FIXED_ENTRY: Final = "infer"
+ALIGNMENT: Final = 16
+"""Of both buffers, for SIMD loads."""
+
+INPUT_REFUSED: Final = -1
+OUT_OF_MEMORY: Final = -2
+
+SIGNATURES: Final = {
+    ENTRY: "(i32, i32, i32, i32) -> (i32)",
+    FIXED_ENTRY: "() -> (i32)",
+    "malloc": "(i32) -> (i32)",
+    "_initialize": "() -> ()",
+}
+CONSTANTS: Final = ("input", "input_size", "output", "output_size")
+
+
+class Convention(Protocol):
+    """Runs one inference in a fresh guest."""
+
+    def infer(self, guest: Guest, data: bytes) -> bytes:
+        """Input bytes to output bytes. Raises `EnclaveError`, or wasmtime's own errors for a trap."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBuffers:
+    """`perform_inference(input_ptr, input_len, output_ptr, output_capacity) -> written`.
+
+    The host places both buffers: in one block from the module's `malloc` if it exports one, else in new pages.
+    """
+
+    allocates: bool
+    capacity: int
+
+    def infer(self, guest: Guest, data: bytes) -> bytes:
+        """Of any input length; the module decides which it takes."""
+        offset = -(-len(data) // ALIGNMENT) * ALIGNMENT
+        address = self._block(guest, offset + self.capacity)
+        guest.write(address, data)
+        written = guest.call(ENTRY, address, len(data), address + offset, self.capacity)
+        return guest.read(address + offset, _checked_length(written, self.capacity))
+
+    def _block(self, guest: Guest, length: int) -> int:
+        if not self.allocates:
+            return guest.grow(length)
+        address = guest.call("malloc", length) % 2**32
+        if address == 0:
+            raise EnclaveError("the module's malloc found no room", reason=Reason.MEMORY_LIMIT)
+        guest.read(address + length, 0)
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class FixedBuffers:
+    """`infer() -> written`, between two buffers whose addresses and sizes the module exports."""
+
+    input: int
+    input_size: int
+    output: int
+    output_size: int
+
+    def infer(self, guest: Guest, data: bytes) -> bytes:
+        """Of exactly `input_size` bytes: any other length is refused (input-invalid) and nothing runs."""
+        if len(data) != self.input_size:
+            raise EnclaveError(
+                "the input has another length than the module takes",
+                reason=Reason.INPUT_INVALID,
+                finding=Finding("input bytes", str(self.input_size), str(len(data))),
+            )
+        guest.write(self.input, data)
+        written = guest.call(FIXED_ENTRY)
+        return guest.read(self.output, _checked_length(written, self.output_size))
+
+
+def check_exports(interface: Interface) -> None:
+    """Raise `EnclaveError` (model-invalid) unless the exports are those of exactly one convention."""
+    exports = interface.exports
+    if exports.get("memory", Export("", "")).kind != "memory":
+        raise invalid("the module does not export its memory as `memory`")
+    if (ENTRY in exports) == (FIXED_ENTRY in exports):
+        raise invalid(f"the module must export one of `{ENTRY}` and `{FIXED_ENTRY}`, and not both")
+    for name, signature in SIGNATURES.items():
+        if name in exports and exports[name] != Export("function", signature):
+            raise invalid(f"the module's `{name}` must be a function {signature}")
+    if FIXED_ENTRY in exports:
+        _check_constants(exports)
+
+
+def _check_constants(exports: dict[str, Export]) -> None:
+    for name in CONSTANTS:
+        if exports.get(name) not in {Export("global", ""), Export("function", "() -> (i32)")}:
+            raise invalid(f"the module must export `{name}` as an i32 global or a function () -> (i32)")
+
+
+def convention(interface: Interface, guest: Guest, limits: Limits) -> Convention:
+    """The convention of a checked module; reads the addresses of fixed buffers from its first instance."""
+    if ENTRY in interface.exports:
+        return PlacedBuffers("malloc" in interface.exports, limits.max_output_bytes)
+    fixed = FixedBuffers(*(guest.constant(name) for name in CONSTANTS))
+    if fixed.input_size > limits.max_input_bytes or fixed.output_size > limits.max_output_bytes:
+        raise invalid(f"the module's buffers of {fixed.input_size} and {fixed.output_size} bytes are above its limits")
+    guest.read(fixed.input, fixed.input_size)
+    guest.read(fixed.output, fixed.output_size)
+    return fixed
+
+
+def _checked_length(written: int, capacity: int) -> int:
+    if written == INPUT_REFUSED:
+        raise EnclaveError("the module does not take this input", reason=Reason.INPUT_INVALID)
+    if written == OUT_OF_MEMORY:
+        raise EnclaveError("the module ran out of memory", reason=Reason.MEMORY_LIMIT)
+    if written < 0:
+        raise EnclaveError(f"the module gave up with {written}")
+    if written > capacity:
+        raise EnclaveError(
+            "the module says that it wrote more than there was room for",
+            reason=Reason.OUTPUT_TOO_LARGE,
+            finding=Finding("output bytes", f"at most {capacity}", str(written)),
+        )
+    return written

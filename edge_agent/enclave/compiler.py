@@ -1,0 +1,71 @@
+"""Compiling in a child process: a hostile module can cost minutes, gigabytes or a crash, but not the enclave's.
+
+Cranelift's time grows with the square of some things: a valid module of one mebibyte can take it minutes, and the
+compiler cannot be interrupted. So a child compiles, under limits of time and memory that the operating system keeps,
+and hands back machine code over a pipe. The child is the enclave's own code on the enclave's own machine: nothing
+touches a disk, and what it returns is trusted like the enclave itself.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import wasmtime
+
+from edge_agent.enclave.compile_child import REFUSED
+from edge_agent.enclave.engine import compiled
+from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.module_format import invalid
+
+Compiler = Callable[[bytes, Limits, int], bytes]
+"""Module bytes, limits and stack bytes to what `engine.compiled` returns. Raises `EnclaveError` (model-invalid)."""
+
+# `-I` keeps the working directory and the environment from choosing what is imported; the path is the parent's.
+BOOTSTRAP: Final = (
+    "import sys; sys.path[:] = sys.argv[4:]; "
+    "from edge_agent.enclave.compile_child import compile_standard_input; compile_standard_input(*sys.argv[1:4])"
+)
+
+
+def compile_in_child(module: bytes, limits: Limits, max_stack_bytes: int) -> bytes:
+    """A `Compiler` within `max_compile_seconds` and `max_compile_bytes`."""
+    try:
+        child = subprocess.run(  # noqa: S603 - this interpreter, on the enclave's own code
+            _command(limits, max_stack_bytes),
+            input=module,
+            capture_output=True,
+            timeout=limits.max_compile_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise invalid(f"compiling the module takes longer than {limits.max_compile_seconds} s") from None
+    if child.returncode == REFUSED:
+        raise invalid(one_line(child.stdout.decode(errors="replace")))
+    if child.returncode != 0 or not child.stdout:
+        raise invalid(
+            f"the compiler ended with {child.returncode}: out of {limits.max_compile_bytes} bytes, or a fault"
+        )
+    return child.stdout
+
+
+def compile_here(module: bytes, _limits: Limits, max_stack_bytes: int) -> bytes:
+    """A `Compiler` in this process, for TEEs that start no process: bounds neither time nor memory."""
+    try:
+        return compiled(module, max_stack_bytes)
+    except wasmtime.WasmtimeError as refused:
+        raise invalid(one_line(str(refused))) from None
+
+
+def one_line(text: str) -> str:
+    """wasmtime's words, which quote the module: printable ASCII, short, on one line."""
+    words = " ".join(text.split())
+    return "".join(character if " " <= character <= "~" else "?" for character in words)[:200]
+
+
+def _command(limits: Limits, max_stack_bytes: int) -> list[str]:
+    processor_seconds = math.ceil(limits.max_compile_seconds) * (os.cpu_count() or 1)
+    bounds = (str(processor_seconds), str(limits.max_compile_bytes), str(max_stack_bytes))
+    return [sys.executable, "-I", "-c", BOOTSTRAP, *bounds, *sys.path]
