@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from broker.session import aged
+from broker.expiry import aged
 from broker.topic_filter import matches
 from protocol.party import Publication
 

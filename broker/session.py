@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from broker.topic_filter import matches, shared
 from protocol.party import Delivery, Event, Party, Publication
@@ -72,11 +72,3 @@ def delivery_of(publication: Publication, *, retained: bool = False) -> Delivery
         correlation=publication.correlation,
         retained=retained,
     )
-
-
-def aged(publication: Publication, seconds: float) -> Publication | None:
-    """The publication after it waited: with less expiry left, or None once it has expired."""
-    if publication.expiry is None:
-        return publication
-    left = publication.expiry - seconds
-    return replace(publication, expiry=max(1, int(left))) if left > 0 else None

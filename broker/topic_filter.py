@@ -36,7 +36,7 @@ def is_valid_filter(topic_filter: str) -> bool:
     name, plain = shared(topic_filter)
     if name is not None and (not name or "+" in name or "#" in name):
         return False
-    if not plain or "\0" in plain or len(topic_filter.encode("utf-8", "surrogatepass")) > 65535:
+    if not plain or not _is_utf8_string(topic_filter):
         return False
     levels = plain.split("/")
     alone = all(len(level) == 1 for level in levels if "+" in level or "#" in level)
@@ -45,6 +45,12 @@ def is_valid_filter(topic_filter: str) -> bool:
 
 def is_valid_topic(topic: str) -> bool:
     """Whether the string is a legal topic name to publish to (MQTT 5 §3.3.2.1, §4.7.3)."""
-    if not topic or "\0" in topic or "+" in topic or "#" in topic:
+    return bool(topic) and "+" not in topic and "#" not in topic and _is_utf8_string(topic)
+
+
+def _is_utf8_string(text: str) -> bool:
+    """Whether MQTT can carry the text: at most 65,535 bytes, no null, no surrogate (MQTT 5 §1.5.4)."""
+    try:
+        return "\0" not in text and len(text.encode("utf-8")) <= 65535
+    except UnicodeEncodeError:
         return False
-    return len(topic.encode("utf-8", "surrogatepass")) <= 65535
