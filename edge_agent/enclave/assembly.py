@@ -1,0 +1,24 @@
+"""An enclave with its runtime, as it stands in production: in its own process or in the host's."""
+
+from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.enclave.enclave import Enclave
+from edge_agent.enclave.models import Computation
+from edge_agent.enclave.runtime import Limits, Runtime
+from protocol.party import Randomness
+from schemas.model import ModuleLimits
+
+
+def assemble(configuration: EnclaveConfiguration, randomness: Randomness) -> Enclave:
+    """Build the enclave. Raises `ConfigurationError`, or a `RemoteError` for a configuration nobody can use."""
+    allowed = configuration.measured.limits.module
+    cap = Limits(
+        max_memory_bytes=allowed.memory_bytes,
+        max_seconds=allowed.milliseconds / 1000,
+        max_output_bytes=allowed.output_bytes,
+    )
+    runtime = Runtime(cap)
+
+    def load(module: bytes, limits: ModuleLimits) -> Computation:
+        return runtime.load(module, cap.narrowed(limits)).run
+
+    return Enclave(configuration, load, randomness)

@@ -1,0 +1,127 @@
+"""The boundary between an untrusted host and its enclave: bytes in, bytes out, one call at a time.
+
+`EnclaveServer` stands inside and answers; outside stands `edge_agent.enclave_client`, which is not measured. The host
+is as untrusted as the network: whatever it sends is parsed strictly, and answered or refused.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import Any, Final, Protocol
+
+from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.enclave.exchange import (
+    Call,
+    decode_call_untrusted,
+    encode_done,
+    encode_failed,
+    encode_refused,
+)
+from edge_agent.enclave.frames import FrameSocket
+from protocol.errors import MalformedError, SealedgeError
+from protocol.messages import decode_message_untrusted
+from protocol.party import Delivery, Event, Noted, Party
+from schemas.reason import Reason
+
+MAX_STAGED: Final = 8192
+MAX_STAGED_BYTES: Final = 2**30 + 2**26
+"""Encrypted chunks held before they are assembled: as many as a manifest names, with their envelopes."""
+
+READY: Final = "enclave-ready"
+
+
+class HostedEnclave(Party, Protocol):
+    """What a host sees of an enclave: a party that also asks for evidence and chunks."""
+
+    def evidence_collected(self, token: bytes, media_type: str, evidence: bytes, now: float) -> Sequence[Event]:
+        """Answer an `EvidenceNeeded`."""
+
+    def chunks_collected(self, model: str, payloads: tuple[bytes, ...], now: float) -> Sequence[Event]:
+        """Answer a `ChunksNeeded`: the payloads in the order of its digests."""
+
+
+class EnclaveServer:
+    """The inside: answers one call after the other until the host closes."""
+
+    def __init__(self, enclave: HostedEnclave, frames: FrameSocket) -> None:
+        self._enclave, self._frames = enclave, frames
+        self._staged: list[bytes] = []
+        self._staged_bytes = 0
+        self._methods: dict[Call, Callable[..., Sequence[Event]]] = {
+            Call.WILL: self._will,
+            Call.CONNECTED: enclave.connected,
+            Call.RECEIVE: self._receive,
+            Call.EXPIRE: enclave.expire,
+            Call.LEAVING: enclave.leaving,
+            Call.EVIDENCE_COLLECTED: enclave.evidence_collected,
+            Call.STAGE: self._stage,
+            Call.CHUNKS_COLLECTED: self._chunks_collected,
+        }
+
+    def serve(self) -> None:
+        """Returns when the host has closed. A call that is malformed or refused is answered so.
+
+        Any other exception is a fault in the enclave: the host is told where, never with what, and it is raised.
+        """
+        while (question := self._frames.receive_untrusted()) is not None:
+            try:
+                answer = self._answer_untrusted(question)
+            except Exception as fault:
+                self._frames.send(encode_failed(_place(fault)))
+                raise
+            self._frames.send(answer)
+
+    def _answer_untrusted(self, question: bytes) -> bytes:
+        try:
+            call, arguments = decode_call_untrusted(question)
+            events = self._methods[call](*arguments)
+            return encode_done(self._enclave.deadline, events)
+        except SealedgeError as error:
+            return encode_refused(self._enclave.deadline, error)
+
+    def _will(self, now: float) -> Sequence[Event]:
+        will = self._enclave.will(now)
+        return [] if will is None else [will]
+
+    def _receive(self, *fields: Any) -> Sequence[Event]:
+        *delivery, now = fields
+        return self._enclave.receive(Delivery(*delivery), now)
+
+    def _stage(self, chunks: list[bytes]) -> Sequence[Event]:
+        self._staged_bytes += sum(map(len, chunks))
+        if self._staged_bytes > MAX_STAGED_BYTES or len(self._staged) + len(chunks) > MAX_STAGED:
+            self._staged, self._staged_bytes = [], 0
+            raise MalformedError("more chunks than any model has", reason=Reason.OVERSIZED)
+        self._staged += chunks
+        return []
+
+    def _chunks_collected(self, model: str, now: float) -> Sequence[Event]:
+        payloads = tuple(self._staged)
+        self._staged, self._staged_bytes = [], 0
+        return self._enclave.chunks_collected(model, payloads, now)
+
+
+def serve_untrusted(frames: FrameSocket, build: Callable[[EnclaveConfiguration], HostedEnclave]) -> None:
+    """Be an enclave: the first frame configures it, then calls are answered until the host closes.
+
+    Raises what `build` raises and what `EnclaveServer.serve` raises, after the host was told.
+    """
+    first = frames.receive_untrusted()
+    if first is None:
+        return
+    try:
+        enclave = build(decode_message_untrusted(EnclaveConfiguration, first))
+    except SealedgeError as error:
+        frames.send(encode_refused(None, error))
+        raise
+    except Exception as fault:
+        frames.send(encode_failed(_place(fault)))
+        raise
+    frames.send(encode_done(enclave.deadline, [Noted(READY, {"client": enclave.client_id})]))
+    EnclaveServer(enclave, frames).serve()
+
+
+def _place(fault: Exception) -> str:
+    """Where a fault arose. Its text is left out: it may quote what the enclave was working on."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{type(fault).__name__} at {PurePath(last.filename).name}:{last.lineno}"

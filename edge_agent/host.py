@@ -1,0 +1,114 @@
+"""The enclave as a child process: started, watched, ended and started again by its untrusted host.
+
+Linux ends the child with the thread that started it (PR_SET_PDEATHSIG): start it from a thread that outlives it.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.enclave.frames import FrameSocket
+from edge_agent.enclave_client import EnclaveClient
+from protocol.errors import ConfigurationError, EnclaveError
+
+# `-I`: neither the working directory nor the environment chooses what is imported. `-B` and a prefix that cannot
+# exist: no cached bytecode, which nobody measures, runs in place of the measured source.
+COMMAND: Final = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null", "-m", "edge_agent.enclave")
+"""Runs an enclave on the descriptor that is appended. A TEE's launcher may stand in front."""
+
+COMPILE_SECONDS: Final = 120.0
+"""What loading a model may take on top of what one inference may take, before the enclave counts as hanging."""
+
+ENDING_SECONDS: Final = 2.0
+
+
+class EnclaveProcess:
+    """At most one enclave process at a time; a context manager that leaves none behind."""
+
+    def __init__(self, configuration: EnclaveConfiguration, command: Sequence[str] = COMMAND) -> None:
+        self._configuration, self._command = configuration, tuple(command)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: EnclaveClient | None = None
+        self.answer_seconds = COMPILE_SECONDS + configuration.measured.limits.module.milliseconds / 1000
+        """How long one call may take."""
+
+    @property
+    def client(self) -> EnclaveClient:
+        """The enclave. Raises `EnclaveError` while none runs."""
+        if self._client is None:
+            raise EnclaveError("no enclave runs")
+        return self._client
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs, or None."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> EnclaveClient:
+        """A new enclave, with new keys, in place of any that runs.
+
+        Raises `EnclaveError` where it does not come up: its own words, or how its process ended.
+        """
+        self.stop()
+        ours, theirs = socket.socketpair()
+        frames = FrameSocket(ours)
+        try:
+            with theirs:
+                self._process = self._spawn(theirs.fileno())
+            frames.limit_waiting(self.answer_seconds)
+            self._client = EnclaveClient(frames, self._configuration, self._ending)
+        except BaseException:
+            frames.close()
+            self.stop()
+            raise
+        return self._client
+
+    def stop(self) -> None:
+        """End the enclave: by closing its socket, by force if it does not heed that. Does nothing where none runs."""
+        client, self._client = self._client, None
+        process, self._process = self._process, None
+        if client is not None:
+            client.close()
+        if process is not None:
+            _end(process, ENDING_SECONDS)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _spawn(self, descriptor: int) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(  # noqa: S603 - the operator's own command, and no shell
+                [*self._command, str(descriptor)],
+                pass_fds=(descriptor,),
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise ConfigurationError(f"{self._command[0]}: cannot be started: {error.strerror}") from error
+
+    def _ending(self) -> str:
+        """How the process ended; ends it where it has not, since its client is of no use any more."""
+        if self._process is None:
+            return ""
+        status = _end(self._process, 0.5)
+        return f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
+
+
+def _end(process: "subprocess.Popen[bytes]", seconds: float) -> int:
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
