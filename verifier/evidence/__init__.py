@@ -1,1 +1,33 @@
-"""."""
+"""The kinds of TEE evidence that the verifier can read: one file a kind, chosen by media type.
+
+That a kind can be read does not make it good enough: the policy names the tiers that it accepts.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from protocol.errors import Finding, UnsupportedError
+from verifier.evidence.interface import Appraiser, TeeClaims
+from verifier.evidence.simulated import SimulatedAppraiser
+
+__all__ = ["DEFAULT_APPRAISERS", "Appraiser", "Appraisers", "TeeClaims", "appraiser_untrusted", "by_media_type"]
+
+Appraisers = Mapping[str, Appraiser]
+"""Media type to appraiser."""
+
+
+def by_media_type(appraisers: Iterable[Appraiser]) -> Appraisers:
+    """The registry of these appraisers; a later one replaces an earlier one of its media type."""
+    return {appraiser.media_type: appraiser for appraiser in appraisers}
+
+
+DEFAULT_APPRAISERS: Appraisers = by_media_type([SimulatedAppraiser()])
+"""Every kind that needs no configuration."""
+
+
+def appraiser_untrusted(appraisers: Appraisers, media_type: str) -> Appraiser:
+    """The appraiser of this kind. Raises `UnsupportedError` where there is none."""
+    appraiser = appraisers.get(media_type)
+    if appraiser is None:
+        finding = Finding("evidence.media-type", " or ".join(sorted(appraisers)), media_type[:128])
+        raise UnsupportedError("no appraiser for this kind of evidence", finding=finding)
+    return appraiser

@@ -1,0 +1,51 @@
+"""The appraisal policy: from TOML to a frozen model, and its name in attestation results.
+
+Types are not guessed: a number in quotes or a yes for a true is an error, and so is a key that nothing reads,
+since a misspelt line of a policy is a line that does not hold.
+"""
+
+import json
+import tomllib
+
+from pydantic import ValidationError
+
+from protocol.cbor import encode
+from protocol.errors import ConfigurationError, Finding
+from protocol.messages import digest
+from schemas.policy import AppraisalPolicy
+
+MAX_POLICY = 1 << 20
+"""Characters of a policy file."""
+
+_MAX_NAME = 128
+
+
+def load_policy(text: str) -> AppraisalPolicy:
+    """The policy that a TOML text holds. Raises `ConfigurationError`, one line, naming the first line at fault."""
+    if len(text) > MAX_POLICY:
+        raise ConfigurationError(f"the policy is longer than {MAX_POLICY} characters")
+    try:
+        # Through JSON, because pydantic's strict mode takes lists for tuples and words for enums only there.
+        return AppraisalPolicy.model_validate_json(json.dumps(tomllib.loads(text)), strict=True)
+    except ValidationError as error:
+        raise _explained(error) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the policy is not TOML: {error}") from None
+    except TypeError:
+        raise ConfigurationError("the policy holds a date or a time, and no line of it is one") from None
+
+
+def policy_id(policy: AppraisalPolicy) -> str:
+    """`name@sha256:…`, the policy id of EAR's appraisals: 16 hex digits over all that the policy says."""
+    said = digest(encode(policy.model_dump(mode="json"))).hex()[:16]
+    return f"{policy.name[:_MAX_NAME]}@sha256:{said}"
+
+
+def _explained(error: ValidationError) -> ConfigurationError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    line = "policy." + ".".join(str(part) for part in first["loc"])
+    found = repr(first["input"])[:80]
+    if first["type"] == "extra_forbidden":
+        finding = Finding(line, "a line that the policy knows", line.rpartition(".")[2])
+        return ConfigurationError("the policy has a line that nothing reads", finding=finding)
+    return ConfigurationError("the policy has a wrong value", finding=Finding(line, first["msg"], found))
