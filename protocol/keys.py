@@ -148,8 +148,7 @@ class SigningKey:
         if algorithm == ESP256:
             return cls(_p256_private(randomness))
         if algorithm == ED25519:
-            drawn = randomness and ed25519.Ed25519PrivateKey.from_private_bytes(randomness(32))
-            return cls(drawn or ed25519.Ed25519PrivateKey.generate())
+            return cls(_ed25519_private(randomness))
         raise ConfigurationError(f"no signing key can be made for algorithm {algorithm}")
 
     @classmethod
@@ -231,6 +230,12 @@ def _p256_private(randomness: Randomness | None) -> ec.EllipticCurvePrivateKey:
         return ec.generate_private_key(ec.SECP256R1())
     scalar = int.from_bytes(randomness(_COORDINATE + 8), "big") % (_P256_ORDER - 1) + 1
     return ec.derive_private_key(scalar, ec.SECP256R1())
+
+
+def _ed25519_private(randomness: Randomness | None) -> ed25519.Ed25519PrivateKey:
+    if randomness is None:
+        return ed25519.Ed25519PrivateKey.generate()
+    return ed25519.Ed25519PrivateKey.from_private_bytes(randomness(_COORDINATE))
 
 
 def _raw_public(key: _PrivateKey) -> bytes:
