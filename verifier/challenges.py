@@ -71,7 +71,7 @@ class Challenger:
         self._purposes, self._repeats = Pace(REQUEST_SECONDS), Pace(REQUEST_SECONDS)
 
     def challenge(self, agent: str, purpose: str, now: float) -> Publication:
-        """The challenge for this agent, its nonce durable by now. Raises `UnexpectedError` (busy) if asked too often."""
+        """The challenge for this agent, its nonce durable. Raises `UnexpectedError` (busy) where asked too often."""
         if not self._purposes.passes(f"{agent}/{purpose}", now):
             raise _busy()
         held = self._nonces.unanswered(agent, now)

@@ -107,9 +107,9 @@ class Verifier(Desk):
         agent = self._agent_untrusted(delivery.topic)
         if agent is None or not self._refusals.passes(agent, now):
             return []
-        # It stands for an exchange of the agent's if it has the size of a nonce; nothing longer is echoed.
-        correlation = (delivery.correlation or b"")[:NONCE_BYTES]
-        return [self._refusal(error, agent, correlation, now)]
+        correlation = delivery.correlation or b""
+        # Whatever is not the size of a nonce names no exchange of the agent's, and is not echoed.
+        return [self._refusal(error, agent, correlation if len(correlation) == NONCE_BYTES else b"", now)]
 
     # Challenges
 
