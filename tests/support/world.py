@@ -4,7 +4,9 @@ The module of the fleet is handed in as a Python function, so that a test says w
 runtime has tests of its own.
 """
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +69,7 @@ class World:
     broker: MemoryBroker = field(init=False)
 
     def __post_init__(self) -> None:
-        random = Random(self.seed)  # noqa: S311 - a simulation's randomness
+        random = Random(self.seed)
         self.randomness = random.randbytes
         self.published: list[Publication] = []
         self.broker = MemoryBroker(self.seed, now=START, tap=lambda _client, each: self.published.append(each))
@@ -77,7 +79,8 @@ class World:
         self.revocations = self.authority.revoke(1, [], now=START)
         self.revoked: list[Revocation] = []
         self.chips: dict[str, SigningKey] = {}
-        self.folders: list[tempfile.TemporaryDirectory[str]] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="sealedge-world-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.parties: dict[str, Any] = {}
 
     # The parties
@@ -175,16 +178,20 @@ class World:
 
     def start_agent(self, name: str = "agent-1", chip: SigningKey | None = None) -> Agent:
         """An agent with its enclave in place. `chip` is another TEE than the enrolled one."""
-        folder = tempfile.TemporaryDirectory()
-        self.folders.append(folder)
         enrolled = self.chips.setdefault(name, SigningKey.generate(self.randomness))
         return self._start(
             Agent(
                 lambda: self.enclave(name),
                 SimulatedAttester(chip or enrolled, MEASUREMENT),
-                ChunkFetcher(self.topics, ChunkCache(Path(folder.name))),
+                ChunkFetcher(self.topics, ChunkCache(self.folder / name)),
             )
         )
+
+    def restart_agent(self, name: str = "agent-1") -> Agent:
+        """The agent crashes and starts anew: another enclave, attested again, with the model loaded."""
+        agent = self.start_agent(name)
+        self.broker.advance(10)
+        return agent
 
     def start_sensor(self, name: str = "sensor-1", **settings: Any) -> SensorParty:
         holder = self.holder(Role.SENSOR, name)
