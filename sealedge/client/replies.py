@@ -13,7 +13,7 @@ from protocol.party import Delivery, Event, Noted
 from protocol.status import StatusBoard
 from schemas.kinds import Kind
 from schemas.reason import Reason
-from schemas.session import SessionAccept
+from schemas.session import Receipt, SessionAccept
 from schemas.status import Refusal
 from sealedge.client.agents import Agents
 from sealedge.client.dispatch import Dispatch
@@ -22,6 +22,7 @@ from sealedge.client.outbox import Outbox
 from sealedge.client.refusals import ELSEWHERE, LATER, open_refusal_untrusted
 from sealedge.client.results import ResultCheck, VerifiedResult, correlation_untrusted
 from sealedge.client.session import SensorSession, SessionTerms
+from sealedge.client.versions import ModelVersions
 
 _SIGN1_START = 0xD2
 """The first byte of a COSE_Sign1 (RFC 9052 §2: tag 18)."""
@@ -40,12 +41,13 @@ class Replies:
         agents: Agents,
         manifests: ManifestBook,
         check: ResultCheck,
+        versions: ModelVersions,
         board: StatusBoard,
         retry_seconds: float,
     ) -> None:
         self._name, self._key, self._terms = name, key, terms
         self._dispatch, self._outbox, self._agents = dispatch, outbox, agents
-        self._manifests, self._check, self._board = manifests, check, board
+        self._manifests, self._check, self._versions, self._board = manifests, check, versions, board
         self._retry_seconds = retry_seconds
 
     def receive_untrusted(self, delivery: Delivery, now: float) -> list[Event]:
@@ -112,8 +114,7 @@ class Replies:
         verified.check_input(self._outbox.entry(request).input)
         if self._terms.return_result and verified.result.output is None:
             raise UnexpectedError("a reply without the result", finding=Finding("result.output", "present", "absent"))
-        lowest = self._check.remember(verified)
-        self._dispatch.minimum_version = max(self._dispatch.minimum_version, lowest)
+        self._accept_version(verified.receipt)
         self._agents.answered(session.agent)
         self._dispatch.end(request)
         self._dispatch.obstacle = None
@@ -129,6 +130,11 @@ class Replies:
             tier=receipt.tier,
         )
         return [answered, *self._dispatch.pump(now)]
+
+    def _accept_version(self, receipt: Receipt) -> None:
+        self._versions.check(receipt.model, receipt.version)
+        self._versions.accepted(receipt.model, receipt.version)
+        self._dispatch.minimum_version = max(self._dispatch.minimum_version, receipt.version)
 
     def _check_bound(self, verified: VerifiedResult, session: SensorSession) -> None:
         """Raises `AuthenticationError` unless this enclave made the receipt for this sensor in this session."""

@@ -14,12 +14,11 @@ from schemas.kinds import Tier
 from schemas.reason import Reason
 from schemas.session import InferenceResult, Receipt, ReceiptBundle
 from sealedge.client.passports import ResultPassports
-from sealedge.client.versions import ModelVersions
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedResult:
-    """A result whose enclave, tier, lease, receipt, version and output commitment hold."""
+    """A result whose enclave, tier, lease, receipt and output commitment hold."""
 
     result: InferenceResult = field(repr=False)
     receipt: Receipt
@@ -39,14 +38,14 @@ class VerifiedResult:
 
 
 class ResultCheck:
-    """The relying party's check, with what it remembers: verified passports and the versions seen."""
+    """The relying party's check, for results that `tiers` are good enough for; `policy` names that list."""
 
-    def __init__(self, trust: Trust, tiers: tuple[Tier, ...], versions: ModelVersions, policy: str) -> None:
-        self._trust, self._tiers, self._versions, self._policy = trust, tiers, versions, policy
+    def __init__(self, trust: Trust, tiers: tuple[Tier, ...], policy: str) -> None:
+        self._trust, self._tiers, self._policy = trust, tiers, policy
         self._passports = ResultPassports(trust)
 
     def open_untrusted(self, plaintext: bytes, request: bytes, now: float) -> VerifiedResult:
-        """Returns the verified result of `request`. It may be a repetition: the caller knows what it waits for.
+        """Returns the verified result of `request`. It may be a repetition, or of an older version than one seen.
 
         Raises `MalformedError`, `AuthenticationError`, `FreshnessError`, `AppraisalError`.
         """
@@ -63,16 +62,9 @@ class ResultCheck:
                 )
         check_times("receipt", receipt.time, float("inf"), now)
         self._trust.revocations.check("model", receipt.module)
-        self._versions.check(receipt.model, receipt.version)
         if result.output is not None:
             check_commitment("output", result.salt, result.output, receipt.output_commitment)
         return VerifiedResult(result, receipt, passport)
-
-    def remember(self, verified: VerifiedResult) -> int:
-        """This result is taken. Returns the lowest version of its model that is accepted from now on."""
-        receipt = verified.receipt
-        self._versions.accepted(receipt.model, receipt.version)
-        return self._versions.lowest_accepted(receipt.model)
 
     def forget(self) -> None:
         """A newer revocation list is in force: passports are verified anew."""

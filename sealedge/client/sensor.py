@@ -69,14 +69,14 @@ class SensorParty(Desk):
         self._terms = SessionTerms(model, tiers, recipients, deliver_to, return_result, session_seconds)
         self._randomness, self._request_seconds = randomness, request_seconds
         self._outbox = Outbox(store, model)
-        self._versions = ModelVersions(store)
+        versions = ModelVersions(store)
         self._manifests = ManifestBook(trust, store)
         self._agents = Agents(trust, store, model, tiers, agent, name)
-        self._check = ResultCheck(trust, tiers, self._versions, "sensor.tiers")
+        self._check = ResultCheck(trust, tiers, "sensor.tiers")
         opener = SessionOpener(trust, name, key, credential, self._terms, randomness)
         pace = Pace(in_flight, retry_seconds, pad_to, one_shot)
         self._dispatch = Dispatch(trust, name, opener, self._agents, self._outbox, pace)
-        self._dispatch.minimum_version = max(minimum_version, self._versions.lowest_accepted(model))
+        self._dispatch.minimum_version = max(minimum_version, versions.highest(model))
         self._replies = Replies(
             name,
             key.public,
@@ -86,6 +86,7 @@ class SensorParty(Desk):
             self._agents,
             self._manifests,
             self._check,
+            versions,
             self.board,
             retry_seconds,
         )

@@ -1,6 +1,8 @@
 """The highest version of each model whose results were accepted: older ones are refused from then on (P8).
 
 An enclave has no disk of its own, so a fleet that was rolled back as a whole is noticed by its clients alone.
+A sensor never goes back at all. A consumer does not choose the agents: while a new version spreads, some of them
+answer with the old one, rightly. It refuses an agent that goes back, and notes one that lags behind.
 """
 
 from protocol.errors import Finding, FreshnessError
@@ -11,28 +13,34 @@ BUCKET = "model-versions"
 
 
 class ModelVersions:
-    """Remembered in the store across restarts. Raises `StoreError` where that fails."""
+    """Remembered in the store across restarts, of all agents together or of one. Raises `StoreError`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._highest = {key.decode(): int.from_bytes(value, "big") for key, value in store.items(BUCKET)}
 
-    def lowest_accepted(self, model: str) -> int:
-        """The highest version seen so far: nothing below it is accepted."""
-        return self._highest.get(model, 0)
+    def highest(self, model: str, agent: str = "") -> int:
+        """The highest version seen so far, or 0."""
+        return self._highest.get(_key(model, agent), 0)
 
-    def check(self, model: str, version: int) -> None:
+    def check(self, model: str, version: int, agent: str = "") -> None:
         """Raises `FreshnessError` (stale) for a version below the highest one seen."""
-        lowest = self.lowest_accepted(model)
-        if version < lowest:
+        highest = self.highest(model, agent)
+        if version < highest:
             raise FreshnessError(
                 "a result of an older version of the model than one already seen",
                 reason=Reason.STALE,
-                finding=Finding("model.version", f">= {lowest}", str(version)),
+                finding=Finding("model.version", f">= {highest}", str(version)),
             )
 
-    def accepted(self, model: str, version: int) -> None:
+    def accepted(self, model: str, version: int, agent: str = "") -> None:
         """A result of this version was accepted."""
-        if version > self.lowest_accepted(model):
-            self._store.write(BUCKET, model.encode(), version.to_bytes(8, "big"))
-            self._highest[model] = version
+        if version > self.highest(model, agent):
+            key = _key(model, agent)
+            self._store.write(BUCKET, key.encode(), version.to_bytes(8, "big"))
+            self._highest[key] = version
+
+
+def _key(model: str, agent: str) -> str:
+    """Names hold no "@"."""
+    return f"{model}@{agent}" if agent else model
