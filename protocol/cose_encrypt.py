@@ -94,10 +94,8 @@ class Encrypt:
             found = Finding("alg", str(private.algorithm), str(mine.algorithm))
             raise AuthenticationError("sealed with another algorithm than the key is for", finding=found)
         info = recipient_structure(mine.protected, extra_info)
-        content_key = hpke.open_untrusted(private, mine.ek, mine.encrypted_key, info)
-        if len(content_key) != KEY_BYTES:
-            raise AuthenticationError("the content key has a wrong length", reason=Reason.DECRYPTION_FAILED)
-        return content_key
+        # Parsing has checked the length of what is opened here, and so the length of the content key.
+        return hpke.open_untrusted(private, mine.ek, mine.encrypted_key, info)
 
     def open(self, key: AeadKey, *, typ: str, external_aad: bytes) -> bytes:
         """Returns the plaintext: a holder of the content key encrypted it, as `typ`, for `external_aad`.
@@ -106,6 +104,7 @@ class Encrypt:
         """
         check_typ(self.typ, typ)
         nonce = self.iv if self.partial_iv is None else key.nonce(self.partial_iv)
+        # Parsing has seen to it that one of the two is there; an empty nonce would decrypt nothing.
         aad = enc_structure("Encrypt", self.protected, external_aad)
         return key.decrypt_untrusted(nonce or b"", self.ciphertext, aad)
 

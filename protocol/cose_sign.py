@@ -93,4 +93,6 @@ def parse_sign1_untrusted(data: bytes, *, max_bytes: int = cbor.MAX_MESSAGE) -> 
 def check_typ(found: str, expected: str) -> None:
     """Raises `UnexpectedError` where a message is of another type than this place takes."""
     if found != expected:
-        raise UnexpectedError("a message of another type", finding=Finding("typ", expected, found[:64]))
+        # The text is the sender's: what a terminal would obey does not get into logs.
+        shown = found[:64] if found.isascii() and found.isprintable() else "unprintable"
+        raise UnexpectedError("a message of another type", finding=Finding("typ", expected, shown))

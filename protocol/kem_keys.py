@@ -20,7 +20,6 @@ from protocol.party import Randomness
 SEED_BYTES: Final = 32
 _X25519_BYTES: Final = 32
 _MLKEM768_BYTES: Final = 1184
-_XWING_BYTES: Final = _MLKEM768_BYTES + _X25519_BYTES
 
 HpkePublicKey = x25519.X25519PublicKey | MLKEM768X25519PublicKey
 HpkePrivateKey = x25519.X25519PrivateKey | MLKEM768X25519PrivateKey
@@ -65,12 +64,12 @@ class KemPublicKey:
             raise MalformedError("a COSE_Key is a map")
         algorithm = cose_key.get(KeyParameter.ALG)
         if not isinstance(algorithm, int) or algorithm not in ACCEPTED_HPKE:
-            raise UnsupportedError(f"COSE_Key algorithm {algorithm!r} is not accepted")
+            raise UnsupportedError("a COSE_Key for an algorithm that is not accepted")
         raw = cose_key.get(KeyParameter.PUB if algorithm == HPKE_XWING_KE else KeyParameter.X)
         if not isinstance(raw, bytes):
             raise MalformedError("a COSE_Key holds its public key as a byte string")
         key = cls.from_raw_untrusted(algorithm, raw)
-        # bool and float compare equal to ints in Python: the encodings tell them apart.
+        # Extra or missing parameters, True for 1, 49.0 for 49: the encodings tell them apart.
         if cbor.encode(cose_key) != cbor.encode(key.to_cose_key()):
             raise MalformedError("COSE_Key parameters do not fit its algorithm")
         return key
@@ -143,8 +142,7 @@ def _x25519_public(raw: bytes) -> x25519.X25519PublicKey:
 
 
 def _xwing_public(raw: bytes) -> MLKEM768X25519PublicKey:
-    if len(raw) != _XWING_BYTES:
-        raise ValueError
+    """Raises ValueError: both halves check their length and their range."""
     mlkem_key = mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM768_BYTES])
     return MLKEM768X25519PublicKey(mlkem_key, _x25519_public(raw[_MLKEM768_BYTES:]))
 

@@ -23,7 +23,7 @@ from protocol.keys import KemPrivateKey
 Load = Callable[[str], Any]
 
 COSE_ID = {(0x10, 1, 1): 46, (0x20, 1, 1): 49, (0x20, 1, 3): 50}
-AEADS = {1: AESGCM, 2: AESGCM, 3: ChaCha20Poly1305}
+AEADS: dict[int, type[AESGCM] | type[ChaCha20Poly1305]] = {1: AESGCM, 2: AESGCM, 3: ChaCha20Poly1305}
 
 
 def unhex(vector: dict[str, Any], *names: str) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -117,14 +118,14 @@ def test_partial_iv_range(partial_iv: int) -> None:
         sealed(partial_iv=partial_iv)
 
 
-def made(protected: object, unprotected: object = None, tag: int = 16) -> bytes:
+def made(protected: Any, unprotected: Any = None, tag: int = 16) -> bytes:
     """A COSE_Encrypt0 that the right key encrypted, under Partial IV 7, over whatever is wanted."""
-    encoded = protected if isinstance(protected, bytes) else cbor.encode(protected)  # type: ignore[arg-type]  # any
+    encoded = protected if isinstance(protected, bytes) else cbor.encode(protected)
     ciphertext = AESGCM(SECRET).encrypt(OPENER.nonce(7), b"p", enc_structure("Encrypt0", encoded, b""))
     return cbor.encode(cbor.CBORTag(tag, [encoded, {} if unprotected is None else unprotected, ciphertext]))
 
 
-GOOD = {1: 3, 4: b"session", 6: b"\x07", 16: "t"}
+GOOD: dict[Any, Any] = {1: 3, 4: b"session", 6: b"\x07", 16: "t"}
 REFUSED = {
     "tag 18": made(GOOD, tag=18),
     "tag 96": made(GOOD, tag=96),

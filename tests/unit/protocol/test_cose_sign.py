@@ -1,6 +1,7 @@
 """COSE_Sign1: what holds, and every way in which it must not."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,8 +80,9 @@ def test_another_place_type_or_key() -> None:
 @pytest.mark.parametrize("field", ["algorithm", "typ", "kid"])
 def test_headers_are_believed_only_as_signed(key: SigningKey, field: str) -> None:
     """Even with the parsed fields put right, the signature covers the headers as they were sent."""
-    claimed = {1: key.algorithm, 4: key.public.thumbprint, 16: "wanted"}
-    sent = {**claimed, **{"algorithm": {1: -99}, "typ": {16: "other"}, "kid": {4: b"x"}}[field]}
+    claimed: dict[int, Any] = {1: key.algorithm, 4: key.public.thumbprint, 16: "wanted"}
+    changes: dict[str, dict[int, Any]] = {"algorithm": {1: -99}, "typ": {16: "other"}, "kid": {4: b"x"}}
+    sent = {**claimed, **changes[field]}
     signature = key.sign(sig_structure(cbor.encode(claimed), b"", b"payload"))
     forged = Sign1(cbor.encode(sent), key.algorithm, key.public.thumbprint, "wanted", None, b"payload", signature)
     with pytest.raises(AuthenticationError):
@@ -96,17 +98,17 @@ def test_the_algorithm_is_the_keys() -> None:
 
 
 def made(
-    protected: object, unprotected: object = None, payload: object = b"p", *, tag: int = 18, signature: object = None
+    protected: Any, unprotected: Any = None, payload: Any = b"p", *, tag: int = 18, signature: Any = None
 ) -> bytes:
     """A COSE_Sign1 that ALICE signed over whatever is wanted."""
-    encoded = protected if isinstance(protected, bytes) else cbor.encode(protected)  # type: ignore[arg-type]  # any
+    encoded = protected if isinstance(protected, bytes) else cbor.encode(protected)
     if signature is None:
         signature = ALICE.sign(sig_structure(encoded, b"", payload if isinstance(payload, bytes) else b""))
     parts = [encoded, {} if unprotected is None else unprotected, payload, signature]
     return cbor.encode(cbor.CBORTag(tag, parts))
 
 
-GOOD = {1: ESP256, 4: ALICE.public.thumbprint, 16: "t"}
+GOOD: dict[Any, Any] = {1: ESP256, 4: ALICE.public.thumbprint, 16: "t"}
 REFUSED = {
     "tag 17": made(GOOD, tag=17),
     "tag 16": made(GOOD, tag=16),
@@ -163,9 +165,33 @@ def test_refused(message: bytes) -> None:
         parse_sign1_untrusted(message).verify(ALICE.public, typ="t")
 
 
+AT_THE_DOOR = {
+    "ES256": made({**GOOD, 1: -7}),
+    "EdDSA": made({**GOOD, 1: -8}),
+    "HMAC": made({**GOOD, 1: 5}),
+    "signature is null": cbor.encode(cbor.CBORTag(18, [cbor.encode(GOOD), {}, b"p", None])),
+    "signature is text of that length": made(GOOD, signature="s" * 64),
+    "signature is a number": made(GOOD, signature=0),
+}
+
+
+@pytest.mark.parametrize("message", AT_THE_DOOR.values(), ids=AT_THE_DOOR)
+def test_refused_before_any_key_is_asked_for(message: bytes) -> None:
+    with pytest.raises((MalformedError, UnsupportedError)):
+        parse_sign1_untrusted(message)
+
+
 def test_an_empty_header_counts_as_none() -> None:
     """RFC 9052 §4.4: h'a0' and h'' are the same header."""
     assert sig_structure(b"\xa0", b"", b"p") == sig_structure(b"", b"", b"p") != sig_structure(b"\xa1\0\0", b"", b"p")
+
+
+def test_what_a_terminal_would_obey_is_not_shown() -> None:
+    parsed = parse_sign1_untrusted(sign1(ALICE, b"p", typ="\x1b[2Jreboot"))
+    with pytest.raises(UnexpectedError) as refusal:
+        parsed.verify(ALICE.public, typ="t")
+    assert "\x1b" not in refusal.value.diagnostics
+    assert "\x1b" not in repr(parsed)
 
 
 def test_size() -> None:

@@ -62,6 +62,18 @@ def test_signatures_of_other_lengths(algorithm: int, length: int) -> None:
         key.public.verify((key.sign(b"data") * 2)[:length], b"data")
 
 
+def test_padded_or_stripped_halves_are_refused() -> None:
+    """r and s as numbers would be the same: only one form of them is a signature."""
+    key = GENERATOR[ESP256]
+    signature = key.sign(b"data")
+    for padded in (b"\0" + signature, signature[:32] + b"\0" + signature[32:]):
+        with pytest.raises(AuthenticationError):
+            key.public.verify(padded, b"data")
+    short_s = next(each for each in iter(lambda: key.sign(b"data"), b"") if each[32] == 0)
+    with pytest.raises(AuthenticationError):
+        key.public.verify(short_s[:32] + short_s[33:], b"data")
+
+
 def test_der_signatures_are_refused() -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(AuthenticationError):
