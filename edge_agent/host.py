@@ -21,6 +21,7 @@ from protocol.errors import ConfigurationError, EnclaveError
 COMMAND: Final = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null", "-m", "edge_agent.enclave")
 """Runs an enclave on the descriptor that is appended. A TEE's launcher may stand in front."""
 
+START_SECONDS: Final = 60.0
 COMPILE_SECONDS: Final = 120.0
 """What loading a model may take on top of what one inference may take, before the enclave counts as hanging."""
 
@@ -60,8 +61,9 @@ class EnclaveProcess:
         try:
             with theirs:
                 self._process = self._spawn(theirs.fileno())
-            frames.limit_waiting(self.answer_seconds)
+            frames.limit_waiting(START_SECONDS)
             self._client = EnclaveClient(frames, self._configuration, self._ending)
+            frames.limit_waiting(self.answer_seconds)
         except BaseException:
             frames.close()
             self.stop()
