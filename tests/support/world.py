@@ -33,6 +33,7 @@ from schemas.model import ModuleLimits, TensorSpec
 from schemas.policy import AppraisalPolicy, ReferenceValues, Tiers
 from schemas.status import Revocation, RevocationKind
 from schemas.topics import FleetTopics
+from sealedge.client.consumer import ConsumerParty
 from sealedge.client.sensor import SensorParty
 from sealedge.operations.authority import Authority
 from storage.store import MemoryStore
@@ -205,6 +206,19 @@ class World:
                 holder.store,
                 self.randomness,
                 **{"tiers": SIMULATED, **settings},
+            )
+        )
+
+    def start_consumer(self, name: str = "consumer-1", **settings: Any) -> ConsumerParty:
+        holder = self.holder(Role.CONSUMER, name)
+        return self._start(
+            ConsumerParty(
+                self.trust(holder.store),
+                name,
+                holder.signing,
+                holder.kem,
+                holder.store,
+                **{"tiers": SIMULATED, "models": (MODEL,), **settings},
             )
         )
 
