@@ -93,14 +93,14 @@ class ChunkFetcher:
 
     def finish(self, now: float) -> tuple[list[Event], list[Fetched]]:
         """Every fetch that is over. A chunk that went bad on the disk is fetched again instead."""
-        fetched = [Fetched(model) for model in self._failed]
-        self._failed.clear()
+        fetched: list[Fetched] = []
         events: list[Event] = []
         for model in [model for model, each in self._fetches.items() if not each.asked and not each.wanted]:
             read = self._read(model, now, events)
             if read is not None:
                 fetched.append(read)
-        return events, fetched
+        failed, self._failed = self._failed, []
+        return events, [*fetched, *map(Fetched, failed)]
 
     def expire(self, now: float) -> list[Event]:
         """Subscribe again to what has been silent for too long, and say so."""
