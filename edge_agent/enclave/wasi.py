@@ -102,6 +102,7 @@ class Wasi:
 WITHOUT_FILES: Final = {
     "fd_close": "(i32) -> (i32)",
     "fd_fdstat_get": "(i32, i32) -> (i32)",
+    "fd_fdstat_set_flags": "(i32, i32) -> (i32)",
     "fd_prestat_dir_name": "(i32, i32, i32) -> (i32)",
     "fd_prestat_get": "(i32, i32) -> (i32)",
     "fd_read": "(i32, i32, i32, i32) -> (i32)",
