@@ -215,9 +215,9 @@ def test_no_delivery_makes_the_agent_raise(
 ) -> None:
     stage = Stage(tmp_path_factory.getbasetemp())
     stage.connect()
-    stage.say(b"chunks:" + digest(topic.encode()).hex().encode())
+    stage.say(b"chunks:" + digest(b"the chunk of " + topic.encode()).hex().encode())
     stage.agent.receive(Delivery(topic, payload), NOW)
-    stage.agent.receive(Delivery(TOPICS.chunk("scan", digest(topic.encode())), payload), NOW)
+    stage.agent.receive(Delivery(TOPICS.chunk("scan", digest(b"the chunk of " + topic.encode())), payload), NOW)
     assert stage.agent.dropped.total() == 2
 
 
