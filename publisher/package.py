@@ -6,7 +6,7 @@ All of it is stored in one transaction before anything is published. The version
 publisher that loses its store starts again at 1, and is refused as stale by all who saw a later version (P8).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +23,7 @@ from publisher.shelf import Shelf, ShelvedModel
 from schemas.attestation import TierName
 from schemas.base import Name
 from schemas.kinds import Kind
-from schemas.model import Manifest, ModuleLimits, TensorSpec
+from schemas.model import ChunkIndex, Manifest, ModuleLimits, TensorSpec
 
 MAGIC = b"\0asm"
 """How every WebAssembly binary begins (WebAssembly core specification §5.5.16)."""
@@ -61,6 +61,14 @@ class PackagedModel:
     stale: tuple[bytes, ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    fleet: str
+    publisher: str
+    key: SigningKey
+    credential: bytes
+
+
 def package(
     module: bytes,
     description: ModelDescription,
@@ -83,17 +91,19 @@ def package(
     Raises `ConfigurationError` for what is no module or does not fit into a manifest, `StoreError`.
     """
     _check_module(module)
-    shelf = Shelf(store)
+    shelf, owner = Shelf(store), _Owner(fleet, publisher, key, credential)
     with store.transaction():
         before = shelf.newest(description.name)
-        if before is not None and not force and _is_same(before, module, description, publisher, key, credential):
+        if before is not None and not force and _is_same(before, module, description, owner):
             return _packaged(before, before, shelf, new=False)
         content_key = randomness(32)
-        secret = shelf.secret(description.name, randomness)
-        manifest, chunks = _next_version(before, module, description, fleet, publisher, secret, content_key, int(now))
-        document = _sign(manifest, key, credential)
+        chunks, index = _encrypt(module, description.name, owner, shelf.secret(description.name, randomness))
+        version = 1 if before is None else before.manifest.version + 1
+        sealed = seal_index(index, content_key, fleet, description.name, version)
+        manifest = _manifest(module, description, owner, version, chunks, sealed, int(now))
+        document = _sign(manifest, owner)
         after = ShelvedModel(manifest, document, digest(document), content_key)
-        shelf.put(after, chunks)
+        shelf.put(after, {chunk.digest: chunk.payload for chunk in chunks})
         return _packaged(before, after, shelf, new=True)
 
 
@@ -108,14 +118,7 @@ def _check_module(module: bytes) -> None:
         )
 
 
-def _is_same(
-    known: ShelvedModel,
-    module: bytes,
-    description: ModelDescription,
-    publisher: str,
-    key: SigningKey,
-    credential: bytes,
-) -> bool:
+def _is_same(known: ShelvedModel, module: bytes, description: ModelDescription, owner: _Owner) -> bool:
     manifest, signed = known.manifest, parse_sign1_untrusted(known.document)
     said = ModelDescription(
         name=manifest.model,
@@ -124,39 +127,39 @@ def _is_same(
         tiers=manifest.tiers,
         limits=manifest.limits,
     )
-    same_signer = (signed.kid, signed.credential, manifest.publisher) == (key.public.thumbprint, credential, publisher)
-    return same_signer and said == description and manifest.digest == digest(module)
+    by = (manifest.fleet, manifest.publisher, signed.kid, signed.credential)
+    same_owner = by == (owner.fleet, owner.publisher, owner.key.public.thumbprint, owner.credential)
+    return same_owner and said == description and manifest.digest == digest(module)
 
 
-def _next_version(
-    before: ShelvedModel | None,
+def _encrypt(module: bytes, model: str, owner: _Owner, secret: bytes) -> tuple[list[EncryptedChunk], ChunkIndex]:
+    return encrypt_chunks(module, owner.fleet, model, secret, _chunk_bytes(len(module)))
+
+
+def _manifest(
     module: bytes,
     description: ModelDescription,
-    fleet: str,
-    publisher: str,
-    secret: bytes,
-    content_key: bytes,
+    owner: _Owner,
+    version: int,
+    chunks: Sequence[EncryptedChunk],
+    index: bytes,
     issued: int,
-) -> tuple[Manifest, Mapping[bytes, bytes]]:
-    """The manifest of the next version, and its chunks by digest."""
-    name, version = description.name, 1 if before is None else before.manifest.version + 1
-    chunks, index = encrypt_chunks(module, fleet, name, secret, _chunk_bytes(len(module)))
-    manifest = Manifest(
-        fleet=fleet,
-        publisher=publisher,
-        model=name,
+) -> Manifest:
+    return Manifest(
+        fleet=owner.fleet,
+        publisher=owner.publisher,
+        model=description.name,
         version=version,
         digest=digest(module),
         size=len(module),
         chunks=tuple(chunk.digest for chunk in chunks),
-        index=seal_index(index, content_key, fleet, name, version),
+        index=index,
         inputs=description.inputs,
         outputs=description.outputs,
         tiers=description.tiers,
         limits=description.limits,
         issued=issued,
     )
-    return manifest, _by_digest(chunks)
 
 
 def _chunk_bytes(size: int) -> int:
@@ -167,12 +170,8 @@ def _chunk_bytes(size: int) -> int:
     return chunk_bytes
 
 
-def _by_digest(chunks: list[EncryptedChunk]) -> dict[bytes, bytes]:
-    return {chunk.digest: chunk.payload for chunk in chunks}
-
-
-def _sign(manifest: Manifest, key: SigningKey, credential: bytes) -> bytes:
-    document = sign_document(Kind.MANIFEST, manifest, key, credential)
+def _sign(manifest: Manifest, owner: _Owner) -> bytes:
+    document = sign_document(Kind.MANIFEST, manifest, owner.key, owner.credential)
     if len(document) > MAX_MESSAGE:
         raise ConfigurationError(
             "the manifest is too large: use fewer labels",

@@ -6,7 +6,7 @@ key request  checked by `publisher.release`, answered in the agent's inbox with 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protocol.attestation import PassportBook
@@ -22,10 +22,13 @@ from publisher.policy import ReleasePolicy
 from publisher.release import Asker, check_release, key_grant, open_key_request_untrusted
 from publisher.shelf import Shelf, ShelvedModel
 from schemas.kinds import Kind, Role
+from schemas.model import KeyGrant
 from schemas.reason import Reason
 
 MAX_ANSWERS = 1024
 """Answers kept for repeated key requests; the oldest is dropped, and its request would be sealed anew."""
+
+Detail = dict[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +133,19 @@ class Publisher(Desk):
         self._served[self.topics.key(manifest.model)] = model
         self.board.details["models"] = len(self._served)
 
-    def _publications(self, model: ShelvedModel, had: frozenset[bytes], now: float) -> Iterator[Event]:
+    def _publications(self, model: ShelvedModel, had: frozenset[bytes], now: float) -> Sequence[Event]:
         """Chunks first: whoever sees the manifest finds them all. Nothing of what everybody would refuse."""
         fault = self._fault(model, now)
         if fault is not None:
-            yield _withheld(model, fault)
-            return
-        manifest, moved_bytes = model.manifest, 0
-        names = tuple(dict.fromkeys(manifest.chunks))
-        moved = [name for name in names if name not in had]
-        for name in moved:
-            payload = self._shelf.chunk(name)
-            moved_bytes += len(payload)
-            yield Publication(self.topics.chunk(manifest.model, name), payload, retain=True)
-        yield Publication(self.topics.manifest(manifest.model), model.document, retain=True)
-        self._retained[manifest.model] = frozenset(names)
-        detail: dict[str, str | int | float | bool | None] = {
-            "publisher": self.name,
-            "model": manifest.model,
-            "version": manifest.version,
-            "module_bytes": manifest.size,
-            "chunks": len(moved),
-            "unchanged": len(names) - len(moved),
-            "bytes": moved_bytes,
-        }
-        yield Noted("model-published", detail)
+            return [_withheld(model, fault)]
+        name, chunks = model.manifest.model, frozenset(model.manifest.chunks)
+        moved = {each: self._shelf.chunk(each) for each in dict.fromkeys(model.manifest.chunks) if each not in had}
+        self._retained[name] = chunks
+        return [
+            *(Publication(self.topics.chunk(name, each), payload, retain=True) for each, payload in moved.items()),
+            Publication(self.topics.manifest(name), model.document, retain=True),
+            _published(model, len(chunks) - len(moved), tuple(moved.values())),
+        ]
 
     def _cleared(self, only: str | None = None) -> Sequence[Event]:
         """Empty retained messages in place of the chunks that no version uses any more (MQTT 5 §3.3.1.3)."""
@@ -180,23 +171,23 @@ class Publisher(Desk):
             self.board.count("repeated")
             return [self._publication(asker, known.payload, known.expires - now)]
         grant = key_grant(asker, model, self._policy, now)
-        address = Address(self._inbox(asker), asker.agent, asker.request.request)
-        payload = seal_message(
-            Kind.KEY_RELEASE, grant, self.key, asker.passport.kem_key, address, self._randomness, self._credential
-        )
+        payload = self._seal(grant, asker)
         self._answers[asker.content] = _Answer(payload, grant.expires)
         if len(self._answers) > MAX_ANSWERS:
             self._answers.popitem(last=False)
         self.board.count("released")
-        detail: dict[str, str | int | float | bool | None] = {
-            "publisher": self.name,
-            "agent": asker.agent,
-            "model": grant.model,
-            "version": grant.version,
-            "tier": asker.passport.result.tier,
-            "lease_seconds": grant.expires - grant.issued,
-        }
-        return [self._publication(asker, payload, grant.expires - now), Noted("key-released", detail)]
+        return [self._publication(asker, payload, grant.expires - now), _released(grant, asker)]
+
+    def _seal(self, grant: KeyGrant, asker: Asker) -> bytes:
+        return seal_message(
+            Kind.KEY_RELEASE,
+            grant,
+            self.key,
+            asker.passport.kem_key,
+            Address(self._inbox(asker), asker.agent, grant.request),
+            self._randomness,
+            self._credential,
+        )
 
     def _refusal(self, error: RemoteError, asker: Asker, now: float) -> Publication:
         """Always to the inbox of the agent that the verifier names, wherever the request wanted its answer."""
@@ -217,6 +208,31 @@ class Publisher(Desk):
                 self._passports.forget(passport.agent)
 
 
+def _published(model: ShelvedModel, unchanged: int, moved: Sequence[bytes]) -> Noted:
+    manifest = model.manifest
+    detail: Detail = {
+        "publisher": manifest.publisher,
+        "model": manifest.model,
+        "version": manifest.version,
+        "module_bytes": manifest.size,
+        "chunks": len(moved),
+        "unchanged": unchanged,
+        "bytes": sum(map(len, moved)),
+    }
+    return Noted("model-published", detail)
+
+
 def _withheld(model: ShelvedModel, fault: RemoteError) -> Noted:
     manifest = model.manifest
     return Noted("model-withheld", {"model": manifest.model, "version": manifest.version, "why": fault.diagnostics})
+
+
+def _released(grant: KeyGrant, asker: Asker) -> Noted:
+    detail: Detail = {
+        "agent": grant.agent,
+        "model": grant.model,
+        "version": grant.version,
+        "tier": asker.passport.result.tier,
+        "lease_seconds": grant.expires - grant.issued,
+    }
+    return Noted("key-released", detail)

@@ -196,7 +196,6 @@ def test_an_attested_enclave_is_lent_the_key_that_opens_the_model() -> None:
     chunks = [payload for _, payload in store.items(CHUNKS)]
     assert decrypt_chunks_untrusted(packaged.manifest, index, chunks) == module
     assert noted(events, "key-released")[0].detail == {
-        "publisher": "publisher-1",
         "agent": "agent-1",
         "model": "scan",
         "version": 1,
