@@ -199,18 +199,18 @@ class FakeEnclave:
         return Delivery(topic, payload, correlation=challenge.nonce)
 
 
-def simulated_evidence(chip_key: SigningKey, bound: bytes, **changes: Any) -> bytes:
-    """Simulated TEE evidence with any field changed, signed by `chip_key`."""
+def simulated_evidence(signer: SigningKey, bound: bytes, **changes: Any) -> bytes:
+    """Simulated TEE evidence with any field changed, signed by `signer`."""
     values = {
-        "chip": chip_key.public.thumbprint,
+        "chip": signer.public.thumbprint,
         "report_data": bound,
         "measurement": MEASUREMENT,
         "debug": False,
         "profile": SIMULATED_PROFILE,
-        "chip_key": chip_key.public.to_cose_key(),
+        "chip_key": signer.public.to_cose_key(),
         **changes,
     }
-    return sign_document(Kind.SIMULATED_EVIDENCE, SimulatedEvidence(**values), chip_key)
+    return sign_document(Kind.SIMULATED_EVIDENCE, SimulatedEvidence(**values), signer)
 
 
 def published(events: Sequence[Event], topic: str) -> list[Publication]:
