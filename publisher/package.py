@@ -88,12 +88,14 @@ def package(
     new key or credential therefore makes a new version, whose chunks are those of the one before. `force` makes a
     new version, with a new content key, in every case.
 
-    Raises `ConfigurationError` for what is no module or does not fit into a manifest, `StoreError`.
+    Raises `ConfigurationError` for what is no module, what does not fit into a manifest, and a store in which the
+    model is another publisher's; `StoreError`.
     """
     _check_module(module)
     shelf, owner = Shelf(store), _Owner(fleet, publisher, key, credential)
     with store.transaction():
         before = shelf.newest(description.name)
+        _check_owner(before, owner)
         if before is not None and not force and _is_same(before, module, description, owner):
             return _packaged(before, before, shelf, new=False)
         content_key = randomness(32)
@@ -118,6 +120,18 @@ def _check_module(module: bytes) -> None:
         )
 
 
+def _check_owner(before: ShelvedModel | None, owner: _Owner) -> None:
+    """A store belongs to one publisher: replacing another's version would destroy its content key."""
+    if before is None:
+        return
+    found = f"{before.manifest.fleet}/{before.manifest.publisher}"
+    if found != f"{owner.fleet}/{owner.publisher}":
+        raise ConfigurationError(
+            f"the store holds the model {before.manifest.model} of another publisher",
+            finding=Finding("publisher", f"{owner.fleet}/{owner.publisher}", found),
+        )
+
+
 def _is_same(known: ShelvedModel, module: bytes, description: ModelDescription, owner: _Owner) -> bool:
     manifest, signed = known.manifest, parse_sign1_untrusted(known.document)
     said = ModelDescription(
@@ -127,9 +141,8 @@ def _is_same(known: ShelvedModel, module: bytes, description: ModelDescription, 
         tiers=manifest.tiers,
         limits=manifest.limits,
     )
-    by = (manifest.fleet, manifest.publisher, signed.kid, signed.credential)
-    same_owner = by == (owner.fleet, owner.publisher, owner.key.public.thumbprint, owner.credential)
-    return same_owner and said == description and manifest.digest == digest(module)
+    same_signer = (signed.kid, signed.credential) == (owner.key.public.thumbprint, owner.credential)
+    return same_signer and said == description and manifest.digest == digest(module)
 
 
 def _encrypt(module: bytes, model: str, owner: _Owner, secret: bytes) -> tuple[list[EncryptedChunk], ChunkIndex]:

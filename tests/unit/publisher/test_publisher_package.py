@@ -95,6 +95,16 @@ def test_a_new_credential_or_key_makes_a_new_version_of_the_same_chunks() -> Non
     assert first.manifest.chunks == second.manifest.chunks == third.manifest.chunks
 
 
+@pytest.mark.parametrize("change", [{"publisher": "publisher-2"}, {"fleet": "mill"}])
+def test_another_publishers_version_is_not_replaced(change: dict[str, str]) -> None:
+    fleet, store = Fleet(), MemoryStore()
+    fleet.package(store)
+    key = content_key(store)
+    with pytest.raises(ConfigurationError, match="another publisher"):
+        fleet.package(store, module_of(2), **change)
+    assert content_key(store) == key
+
+
 def test_only_what_changed_moves_and_what_is_gone_is_known() -> None:
     fleet, store = Fleet(), MemoryStore()
     first = fleet.package(store, module_of(1, 2, 3, 4))
