@@ -1,0 +1,125 @@
+"""Adding a party to a fleet: its keys, the authority's word for them, its settings, its way into the broker.
+
+verifier, publisher, sensor     signing.pem  credential.cwt
+consumer                        signing.pem  kem.key  credential.cwt
+agent                           chip.pem (simulated TEE)  enrolment.cwt: its own keys are made in its enclave
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from protocol.keys import KemPrivateKey, SigningKey
+from protocol.party import Randomness
+from schemas.base import Name
+from schemas.kinds import Role, Tier
+from sealedge.client.key_files import write_kem_key, write_signing_key
+from sealedge.operations import texts
+from sealedge.operations.access import account_of, grant
+from sealedge.operations.fleet import Fleet, check_name
+from storage.files import write_private
+
+SIGNING, KEM, CHIP = "signing.pem", "kem.key", "chip.pem"
+CREDENTIAL, ENROLMENT = "credential.cwt", "enrolment.cwt"
+_TRUST: Final = "trust"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Who is enrolled where."""
+
+    fleet: Fleet
+    role: Role
+    name: Name
+    folder: Path
+
+    @property
+    def trust(self) -> str:
+        """The way from the party's folder to trust/, as its settings have it."""
+        return os.path.relpath(self.fleet.folder.directory / _TRUST, self.folder)
+
+
+def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Randomness) -> Path:
+    """Make the folder of a new party and return it. Nothing that exists is overwritten.
+
+    Raises `ConfigurationError`: a name that is none or is taken, a file that cannot be written.
+    """
+    check_name(role, name)
+    seat = _Seat(fleet, role, name, fleet.folder.party(role, name))
+    if seat.folder.exists():
+        raise ConfigurationError(f"{seat.folder}: there is a {role} of this name already")
+    about = _ENROL[role](seat, now, randomness)
+    broker = grant(fleet, account_of(role, name), seat.folder, seat.trust, now=now, randomness=randomness)
+    said = texts.party(fleet.name, role, name, seat.trust) + about + "\n" + texts.table(broker, "broker")
+    write_private(fleet.folder.settings(role, name), said.encode(), replace=False)
+    return seat.folder
+
+
+def _verifier(seat: _Seat, now: float, randomness: Randomness) -> str:
+    # Imported here: the other parties need no enclave to be measured.
+    from sealedge.operations.references import reference_values  # noqa: PLC0415
+
+    _vouch(seat, now, randomness)
+    measurement, configuration = reference_values(seat.fleet)
+    policy = texts.policy(seat.fleet.name, seat.fleet.description.tee, measurement.hex(), configuration.hex())
+    write_private(seat.folder / "policy.toml", policy.encode(), replace=False)
+    return texts.verifier()
+
+
+def _publisher(seat: _Seat, now: float, randomness: Randomness) -> str:
+    _vouch(seat, now, randomness)
+    return ""
+
+
+def _agent(seat: _Seat, now: float, randomness: Randomness) -> str:
+    """The enrolment names the chips that may carry this agent (P5): without a TEE chosen, none."""
+    tee, chips = seat.fleet.description.tee, []
+    if tee is Tier.SIMULATED:
+        chip = SigningKey.generate(randomness)
+        write_signing_key(seat.folder / CHIP, chip)
+        chips.append(chip.public.thumbprint)
+    enrolment = seat.fleet.authority.enrol(seat.name, chips, now=now, randomness=randomness)
+    write_private(seat.folder / ENROLMENT, enrolment, replace=False)
+    return texts.agent(seat.fleet.description.model, None if tee is None else str(tee))
+
+
+def _sensor(seat: _Seat, now: float, randomness: Randomness) -> str:
+    """Its results go to every consumer that the fleet has by now."""
+    _vouch(seat, now, randomness)
+    fleet = seat.fleet
+    consumers = [name for role, name in fleet.folder.parties() if role is Role.CONSUMER]
+    files = [os.path.relpath(fleet.folder.party(Role.CONSUMER, name) / CREDENTIAL, seat.folder) for name in consumers]
+    return texts.sensor(fleet.description.model, _tiers(fleet), files)
+
+
+def _consumer(seat: _Seat, now: float, randomness: Randomness) -> str:
+    _vouch(seat, now, randomness, kem=KemPrivateKey.generate(randomness))
+    return texts.consumer([seat.fleet.description.model], _tiers(seat.fleet))
+
+
+def _vouch(seat: _Seat, now: float, randomness: Randomness, kem: KemPrivateKey | None = None) -> None:
+    """New keys, and the credential that the authority signs for them."""
+    signing = SigningKey.generate(randomness)
+    write_signing_key(seat.folder / SIGNING, signing)
+    if kem is not None:
+        write_kem_key(seat.folder / KEM, kem)
+    public = None if kem is None else kem.public
+    credential = seat.fleet.authority.vouch(
+        seat.role, seat.name, signing.public, now=now, randomness=randomness, kem=public
+    )
+    write_private(seat.folder / CREDENTIAL, credential, replace=False)
+
+
+def _tiers(fleet: Fleet) -> list[str]:
+    return [] if fleet.description.tee is None else [str(fleet.description.tee)]
+
+
+_ENROL: Final = {
+    Role.VERIFIER: _verifier,
+    Role.PUBLISHER: _publisher,
+    Role.AGENT: _agent,
+    Role.SENSOR: _sensor,
+    Role.CONSUMER: _consumer,
+}

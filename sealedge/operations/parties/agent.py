@@ -1,0 +1,56 @@
+"""The agent from its settings: the courier, its TEE, and its enclave as a child process."""
+
+from contextlib import ExitStack
+
+from edge_agent.agent import Agent
+from edge_agent.attester import Attester, Platform, SimulatedAttester, choose_attester
+from edge_agent.chunks import ChunkCache
+from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.fetching import ChunkFetcher
+from edge_agent.host import EnclaveProcess
+from edge_agent.measurement import measure
+from protocol.errors import ConfigurationError, Finding
+from schemas.kinds import Role
+from schemas.topics import FleetTopics
+from sealedge.client.key_files import read_signing_key
+from sealedge.operations.parties.basis import open_trust, read_credential
+from sealedge.operations.references import measured_configuration
+from sealedge.operations.settings import AgentSettings
+from storage.store import MemoryStore
+
+
+def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> Agent:
+    """An agent whose enclave runs by the time this returns, and ends with `closing`.
+
+    Start it from the thread that will run its link: Linux ends the enclave with the thread that started it.
+    """
+    attester = _attester(settings)
+    configuration = enclave_configuration(settings, now)
+    process = EnclaveProcess(configuration)
+    closing.callback(process.stop)
+    cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes)
+    return Agent(process.start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache))
+
+
+def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfiguration:
+    """What the enclave is started with. Files that nobody would accept are refused here, where a person reads it."""
+    trust = open_trust(settings, MemoryStore())
+    enrolment = read_credential(settings.path(settings.enrolment), trust, Role.AGENT, settings.name, now)
+    return EnclaveConfiguration(
+        measured=measured_configuration(settings.fleet, trust.authority, settings.models),
+        agent=settings.name,
+        enrolment=enrolment.credential,
+        revocations=trust.revocations.document,
+    )
+
+
+def _attester(settings: AgentSettings) -> Attester:
+    if not settings.attester:
+        finding = Finding("attester", f"for example {SimulatedAttester.name}", "none")
+        raise ConfigurationError("the agent's settings name no TEE", finding=finding)
+    if settings.attester != SimulatedAttester.name:
+        return choose_attester(settings.attester, Platform(measurement=bytes(32)))
+    if settings.chip_key is None:
+        raise ConfigurationError("the agent's settings name no chip_key", finding=Finding("chip_key", "a file", "none"))
+    chip = read_signing_key(settings.path(settings.chip_key))
+    return choose_attester(settings.attester, Platform(measure().digest, chip))

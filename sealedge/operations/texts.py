@@ -1,0 +1,94 @@
+"""The TOML files of a new fleet, with what a person may want to change said beside it."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from schemas.kinds import Role, Tier
+
+Value = str | int | bool | Sequence[str]
+
+_SIMULATION = """\
+# ####################################################################################################
+# ##  SIMULATION: this policy accepts enclaves that prove NOTHING about their hardware.             ##
+# ##  Whoever holds an agent's chip.pem, root on its machine first of all, can read every reading,  ##
+# ##  result and model there. For trials only. Remove "simulated" below before anything is at stake ##
+# ####################################################################################################
+"""
+
+_NO_TIER = """\
+# No kind of TEE is accepted yet: name those whose evidence is good enough, for example accept = ["simulated"],
+# which proves nothing about hardware and is for trials only.
+"""
+
+
+def table(values: Iterable[tuple[str, Value]], name: str = "") -> str:
+    """One table of TOML. JSON's strings, numbers and lists of strings are TOML's, too (TOML 1.0)."""
+    lines = [f"[{name}]"] if name else []
+    lines += [f"{key} = {_value(value)}" for key, value in values]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Value) -> str:
+    return json.dumps(value if isinstance(value, str | int) else list(value), ensure_ascii=False)
+
+
+def fleet(name: str, model: str, broker: str, tee: Tier | None, *, certificates: bool) -> str:
+    """`fleet.toml`."""
+    chosen: list[tuple[str, Value]] = [("tee", str(tee))] if tee is not None else []
+    values = [("fleet", name), ("model", model), ("broker", broker), *chosen, ("certificates", certificates)]
+    return "# Made by `sealedge init`. What a party that is enrolled later starts from.\n" + table(values)
+
+
+def policy(fleet_name: str, tee: Tier | None, measurement: str, configuration: str) -> str:
+    """`policy.toml` of the verifier: this installation's enclave, in this fleet's configuration, and nothing else."""
+    warning = _SIMULATION if tee is Tier.SIMULATED else _NO_TIER if tee is None else ""
+    return "\n".join(
+        (
+            "# What the verifier accepts. Anything not named here is refused.",
+            table([("name", fleet_name), ("lease_seconds", 300), ("challenge_seconds", 60)]),
+            warning + table([("accept", [] if tee is None else [str(tee)])], "tiers"),
+            "# `sealedge measure --config agent.toml` prints both for another installation or configuration.",
+            table([("measurements", [measurement]), ("configurations", [configuration])], "reference_values"),
+        )
+    )
+
+
+def verifier() -> str:
+    """What `verifier.toml` says besides what every party's file says."""
+    return table([("policy", "policy.toml")])
+
+
+def agent(model: str, attester: str | None) -> str:
+    """What `agent.toml` says besides."""
+    about = table([("enrolment", "enrolment.cwt"), ("models", [model])])
+    if attester is None:
+        return about + '# The TEE of this machine:\n# attester = ""\n'
+    return about + table([("attester", attester), ("chip_key", "chip.pem")])
+
+
+def sensor(model: str, tiers: Sequence[str], recipients: Sequence[str]) -> str:
+    """What `sensor.toml` says besides."""
+    delivered = table([("deliver_to", "results"), ("recipients", recipients)])
+    return table([("model", model), ("tiers", tiers)]) + (delivered if recipients else "")
+
+
+def consumer(models: Sequence[str], tiers: Sequence[str]) -> str:
+    """What `consumer.toml` says besides."""
+    return table([("kem_key", "kem.key"), ("models", models), ("tiers", tiers)])
+
+
+def party(fleet_name: str, role: Role, name: str, trust: str) -> str:
+    """What every party's file says. `trust` is the way from its folder to trust/."""
+    values = [
+        ("fleet", fleet_name),
+        ("name", name),
+        ("authority", f"{trust}/authority.cose"),
+        ("revocations", f"{trust}/revocations.cose"),
+        ("state", "state"),
+    ]
+    if role is not Role.AGENT:
+        values += [("signing_key", "signing.pem"), ("credential", "credential.cwt")]
+    return (
+        "# Relative paths start at this file. SEALEDGE_NAME, SEALEDGE_BROKER__URL and the like stand above it.\n"
+        + table(values)
+    )
