@@ -32,9 +32,9 @@ class EnclaveClient:
     """
 
     def __init__(
-        self, frames: FrameSocket, configuration: EnclaveConfiguration, ending: Callable[[], str] | None = None
+        self, frames: FrameSocket, configuration: EnclaveConfiguration, ending: Callable[[bool], str] | None = None
     ) -> None:
-        """Configure the enclave and wait until it is ready. `ending` tells how its process ended."""
+        """Configure the enclave and wait until it is ready. `ending(hangs)` tells how its process ended."""
         self._frames, self._ending = frames, ending
         self._deadline: float | None = None
         ready = self._exchange(encode_message(configuration))
@@ -117,7 +117,7 @@ class EnclaveClient:
             self._frames.send(question)
             answer = self._receive_untrusted()
         except (TransportError, RemoteError) as error:
-            raise self._crashed(str(error)) from error
+            raise self._crashed(str(error), hangs=error.reason is Reason.TIMEOUT) from error
         self._deadline = answer.deadline
         if answer.outcome is Outcome.REFUSED:
             raise EnclaveError(answer.message, reason=answer.reason)
@@ -131,7 +131,7 @@ class EnclaveClient:
             raise TransportError("it closed the boundary")
         return decode_answer_untrusted(data)
 
-    def _crashed(self, why: str) -> EnclaveCrashedError:
-        ended = self._ending() if self._ending is not None else ""
+    def _crashed(self, why: str, *, hangs: bool = False) -> EnclaveCrashedError:
+        ended = self._ending(hangs) if self._ending is not None else ""
         self._deadline = None
         return EnclaveCrashedError(f"the enclave crashed: {why}{ended and f' ({ended})'}")

@@ -100,11 +100,11 @@ class EnclaveProcess:
         except OSError as error:
             raise ConfigurationError(f"{self._command[0]}: cannot be started: {error.strerror}") from error
 
-    def _ending(self) -> str:
-        """How the process ended; ends it where it has not, since its client is of no use any more."""
+    def _ending(self, hangs: bool) -> str:
+        """How the process ended; by force if it hangs, since its client is of no use any more."""
         if self._process is None:
             return ""
-        status = _end(self._process, 0.5)
+        status = _end(self._process, 0 if hangs else ENDING_SECONDS)
         return f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
 
 
