@@ -1,132 +1,22 @@
-"""Signing keys and their COSE_Key form (RFC 9052 §7, RFC 9053 §7, RFC 9864) and thumbprints (RFC 9679).
+"""The door to keys: private signing keys here, public ones in `verifying_key`, those that seal in `kem_keys`."""
 
-The keys that seal are in `protocol.kem_keys` and are named here too: callers need one door.
-"""
-
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from protocol import cbor
-from protocol.algorithms import ACCEPTED_SIGNATURES, ED25519, ESP256, Curve, KeyParameter, KeyType
-from protocol.errors import AuthenticationError, ConfigurationError, MalformedError, UnsupportedError
+from protocol.algorithms import ED25519, ESP256
+from protocol.errors import ConfigurationError
 from protocol.kem_keys import KemPrivateKey, KemPublicKey
 from protocol.party import Randomness
+from protocol.verifying_key import COORDINATE_BYTES, ECDSA_SHA256, VerifyingKey
 
 __all__ = ["KemPrivateKey", "KemPublicKey", "SigningKey", "VerifyingKey"]
 
-_ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
-_COORDINATE: Final = 32
-_SIGNATURE: Final = 64
 _P256_ORDER: Final = ec.SECP256R1().group_order
-
-_ED25519_SMALL_ORDER_Y: Final = frozenset(
-    bytes.fromhex(y)
-    for y in (
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    )
-)
-"""The y of every point of order 1, 2, 4 or 8: under such a "key" one signature holds for many messages."""
-_ED25519_PRIME: Final = 2**255 - 19
-
-_PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class VerifyingKey:
-    """A public signing key, good for one algorithm only.
-
-    `raw` is x || y (64 bytes) for ESP256 and the 32 bytes of RFC 8032 for Ed25519. Two keys are equal when
-    algorithm and `raw` are; `thumbprint` is the SHA-256 of the deterministic COSE_Key (RFC 9679 §3).
-    """
-
-    algorithm: int
-    raw: bytes
-    thumbprint: bytes = field(compare=False)
-    _key: _PublicKey = field(compare=False)
-
-    @classmethod
-    def from_raw_untrusted(cls, algorithm: int, raw: bytes) -> Self:
-        """Take the raw public key; the point is checked to be on its curve and of large order.
-
-        Raises `UnsupportedError` for other algorithms, `MalformedError` for what is no key. The key is valid after
-        the call; whose it is, is not known.
-        """
-        if algorithm not in ACCEPTED_SIGNATURES:
-            raise UnsupportedError(f"signature algorithm {algorithm} is not accepted")
-        try:
-            key = _p256_key(raw) if algorithm == ESP256 else _ed25519_key(raw)
-        except ValueError:
-            raise MalformedError(f"no public key for algorithm {algorithm}") from None
-        return cls(algorithm, raw, _thumbprint(_required_parameters(algorithm, raw)), key)
-
-    @classmethod
-    def from_cose_key_untrusted(cls, cose_key: cbor.CborValue) -> Self:
-        """Take a decoded COSE_Key with exactly the parameters that `to_cose_key` writes.
-
-        Raises `MalformedError` or `UnsupportedError`; an `alg` that does not belong to `kty` and `crv` is refused.
-        """
-        if not isinstance(cose_key, dict):
-            raise MalformedError("a COSE_Key is a map")
-        algorithm = cose_key.get(KeyParameter.ALG)
-        if not isinstance(algorithm, int) or algorithm not in ACCEPTED_SIGNATURES:
-            raise UnsupportedError("a COSE_Key for an algorithm that is not accepted")
-        raw = _joined_coordinates(cose_key, algorithm)
-        key = cls.from_raw_untrusted(algorithm, raw)
-        # Extra or missing parameters, a border moved between x and y, True for 1: the encodings tell them apart.
-        if cbor.encode(cose_key) != cbor.encode(key.to_cose_key()):
-            raise MalformedError("COSE_Key parameters do not fit its algorithm")
-        return key
-
-    def to_cose_key(self) -> dict[int, int | bytes]:
-        """The COSE_Key as a map: kty, alg, crv and the coordinates, nothing else."""
-        return {KeyParameter.ALG: self.algorithm, **_required_parameters(self.algorithm, self.raw)}
-
-    def pem(self) -> bytes:
-        """The public key as SubjectPublicKeyInfo (RFC 5480, RFC 8410), for files that people exchange."""
-        return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-    @classmethod
-    def from_pem(cls, pem: bytes) -> Self:
-        """Read a public key file. Raises `ConfigurationError`."""
-        try:
-            key = serialization.load_pem_public_key(pem)
-        except (ValueError, UnsupportedAlgorithm):
-            raise ConfigurationError("not a PEM public key") from None
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            return cls.from_raw_untrusted(ED25519, key.public_bytes_raw())
-        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-            point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-            return cls.from_raw_untrusted(ESP256, point[1:])
-        raise ConfigurationError("a verifying key must be P-256 or Ed25519")
-
-    def verify(self, signature: bytes, data: bytes) -> None:
-        """Return if `signature` (64 bytes; r || s for ESP256) is this key's over `data`.
-
-        Raises `AuthenticationError` otherwise. A valid ECDSA signature can be turned into another valid one
-        for the same data: never use it as an identifier.
-        """
-        try:
-            if isinstance(self._key, ed25519.Ed25519PublicKey):
-                self._key.verify(signature, data)
-            else:
-                self._key.verify(_to_der(signature), data, _ECDSA_SHA256)
-        except InvalidSignature:
-            raise AuthenticationError("the signature does not hold") from None
-
-    def __repr__(self) -> str:
-        return f"VerifyingKey({self.thumbprint.hex()})"
 
 
 class SigningKey:
@@ -179,8 +69,8 @@ class SigningKey:
         """64 bytes: r || s for ESP256 (RFC 9053 §2.1), the RFC 8032 signature for Ed25519."""
         if isinstance(self._key, ed25519.Ed25519PrivateKey):
             return self._key.sign(data)
-        r, s = decode_dss_signature(self._key.sign(data, _ECDSA_SHA256))
-        return r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
+        r, s = decode_dss_signature(self._key.sign(data, ECDSA_SHA256))
+        return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
 
     def __repr__(self) -> str:
         return f"SigningKey({self.public.thumbprint.hex()})"
@@ -189,65 +79,22 @@ class SigningKey:
         raise ConfigurationError("a private key is never pickled")
 
 
-def _required_parameters(algorithm: int, raw: bytes) -> dict[int, int | bytes]:
-    """What RFC 9679 §3.1 and §3.2 hash: for EC2 kty, crv, x, y; for OKP kty, crv, x."""
-    if algorithm == ESP256:
-        x, y = raw[:_COORDINATE], raw[_COORDINATE:]
-        kind: dict[int, int | bytes] = {KeyParameter.KTY: KeyType.EC2, KeyParameter.CRV: Curve.P256}
-        return {**kind, KeyParameter.X: x, KeyParameter.Y: y}
-    return {KeyParameter.KTY: KeyType.OKP, KeyParameter.CRV: Curve.ED25519, KeyParameter.X: raw}
-
-
-def _thumbprint(parameters: Mapping[int, int | bytes]) -> bytes:
-    return hashlib.sha256(cbor.encode(parameters)).digest()
-
-
-def _joined_coordinates(cose_key: Mapping[object, object], algorithm: int) -> bytes:
-    labels = (KeyParameter.X, KeyParameter.Y) if algorithm == ESP256 else (KeyParameter.X,)
-    coordinates = [cose_key.get(label) for label in labels]
-    found = [part for part in coordinates if isinstance(part, bytes)]
-    if len(found) != len(labels):
-        raise MalformedError("COSE_Key coordinates are byte strings")
-    return b"".join(found)
-
-
-def _p256_key(raw: bytes) -> ec.EllipticCurvePublicKey:
-    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + raw)
-
-
-def _ed25519_key(raw: bytes) -> ed25519.Ed25519PublicKey:
-    """The library loads any 32 bytes. What is off the curve verifies nothing; small orders verify too much."""
-    key = ed25519.Ed25519PublicKey.from_public_bytes(raw)
-    y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _ED25519_PRIME or y.to_bytes(_COORDINATE, "little") in _ED25519_SMALL_ORDER_Y:
-        raise ValueError
-    return key
-
-
 def _p256_private(randomness: Randomness | None) -> ec.EllipticCurvePrivateKey:
     """FIPS 186-5 A.2.1: 64 bits more than the order has make the bias of the reduction negligible."""
     if randomness is None:
         return ec.generate_private_key(ec.SECP256R1())
-    scalar = int.from_bytes(randomness(_COORDINATE + 8), "big") % (_P256_ORDER - 1) + 1
+    scalar = int.from_bytes(randomness(COORDINATE_BYTES + 8), "big") % (_P256_ORDER - 1) + 1
     return ec.derive_private_key(scalar, ec.SECP256R1())
 
 
 def _ed25519_private(randomness: Randomness | None) -> ed25519.Ed25519PrivateKey:
     if randomness is None:
         return ed25519.Ed25519PrivateKey.generate()
-    return ed25519.Ed25519PrivateKey.from_private_bytes(randomness(_COORDINATE))
+    return ed25519.Ed25519PrivateKey.from_private_bytes(randomness(COORDINATE_BYTES))
 
 
 def _raw_public(key: _PrivateKey) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.public_key().public_bytes_raw()
     numbers = key.public_key().public_numbers()
-    return numbers.x.to_bytes(_COORDINATE, "big") + numbers.y.to_bytes(_COORDINATE, "big")
-
-
-def _to_der(signature: bytes) -> bytes:
-    """RFC 9053 §2.1: both halves have the length of the order; anything else is no signature."""
-    if len(signature) != _SIGNATURE:
-        raise InvalidSignature
-    r, s = signature[:_COORDINATE], signature[_COORDINATE:]
-    return encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+    return numbers.x.to_bytes(COORDINATE_BYTES, "big") + numbers.y.to_bytes(COORDINATE_BYTES, "big")

@@ -172,6 +172,7 @@ def test_key_sizes(key: int, base_iv: int) -> None:
 
 
 def test_the_secret_is_not_shown() -> None:
+    assert "payload" not in repr(parse_encrypt0_untrusted(sealed()))
     assert repr(OPENER) == str(OPENER) == "AeadKey(...)"
     with pytest.raises(ConfigurationError):
         pickle.dumps(OPENER)

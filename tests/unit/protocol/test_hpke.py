@@ -161,6 +161,12 @@ def test_no_key_for_other_algorithms(algorithm: int) -> None:
         KemPrivateKey.generate(os.urandom, algorithm=algorithm)
 
 
+@pytest.mark.parametrize("algorithm", [46, 50, -9, 0])
+def test_no_public_key_for_other_algorithms(algorithm: int) -> None:
+    with pytest.raises(UnsupportedError):
+        KemPublicKey.from_raw_untrusted(algorithm, bytes([9]) * 32)
+
+
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_seed_length(length: int) -> None:
     with pytest.raises(ConfigurationError):

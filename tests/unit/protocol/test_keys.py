@@ -108,6 +108,33 @@ def test_pem_round_trip(algorithm: int) -> None:
     assert again.algorithm == algorithm
 
 
+@BOTH
+def test_public_pem_round_trip(algorithm: int) -> None:
+    public = GENERATOR[algorithm].public
+    assert VerifyingKey.from_pem(public.pem()) == public
+
+
+def public_pem(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | x25519.X25519PublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        b"",
+        b"garbage",
+        GENERATOR[ESP256].pem(),
+        public_pem(ec.generate_private_key(ec.SECP384R1()).public_key()),
+        public_pem(x25519.X25519PrivateKey.generate().public_key()),
+        public_pem(ed25519.Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31))),
+    ],
+    ids=["empty", "garbage", "private key", "P-384", "X25519", "small order"],
+)
+def test_other_public_pem_is_refused(pem: bytes) -> None:
+    with pytest.raises(ConfigurationError):
+        VerifyingKey.from_pem(pem)
+
+
 def test_thumbprint_covers_the_required_parameters_only() -> None:
     """RFC 9679 §3: kty, crv, x, y for EC2; kty, crv, x for OKP; nothing else, in deterministic order."""
     p256, ed = GENERATOR[ESP256].public, GENERATOR[ED25519].public
