@@ -54,6 +54,11 @@ class Embedded:
         return f"mqtt://{HOST}:{self.port}"
 
     @property
+    def directory(self) -> Path | None:
+        """Where configuration, log and mosquitto's sessions are, or None before `start`."""
+        return self._directory
+
+    @property
     def pid(self) -> int | None:
         """The process identifier of the broker, or None while it does not run."""
         return None if self._process is None else self._process.pid

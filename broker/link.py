@@ -134,14 +134,12 @@ class Link:
         """For how many seconds there is surely nothing to do."""
         if self._connection.incoming or self._connection.has_pending:
             return 0.0
-        left = [LONGEST_SLEEP]
-        if self._connection.endpoint is None:
-            left.append(self._next_attempt - time.monotonic())
+        waiting_for = self._next_attempt if self._connection.endpoint is None else self._answer_due
+        dues = [due for due in (waiting_for, self._leave_until) if due is not None]
+        left = [LONGEST_SLEEP, *(due - time.monotonic() for due in dues)]
         deadline = self._party.deadline
         if deadline is not None and self._leave_until is None:
             left.append(deadline - self._stepping.now)
-        if self._leave_until is not None:
-            left.append(self._leave_until - time.monotonic())
         # A party whose deadline stays in the past must not eat the processor.
         return max(SHORTEST_SLEEP, min(left))
 
