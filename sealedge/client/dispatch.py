@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from protocol.attestation import Passport
 from protocol.errors import FreshnessError, ProtocolMisuseError, RemoteError
 from protocol.messages import encode_message
+from protocol.padding import MAX_MULTIPLE, padded
 from protocol.party import Event, Noted, Publication
 from protocol.trust import Trust
 from schemas.kinds import Kind, Role
@@ -19,7 +20,6 @@ from schemas.reason import Reason
 from schemas.session import InferenceRequest
 from sealedge.client.agents import Agents
 from sealedge.client.outbox import Entry, Outbox
-from sealedge.client.padding import MAX_MULTIPLE, padded
 from sealedge.client.session import SensorSession, SessionOpener
 
 TRIES = 2
