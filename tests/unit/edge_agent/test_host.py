@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,15 @@ def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
 
 
 @LINUX
-def test_the_child_gives_up_what_it_does_not_need(running: EnclaveProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(os.devnull) as inherited:  # noqa: PTH123 - any open file
-        os.set_inheritable(inherited.fileno(), True)
-        monkeypatch.setenv("SEALEDGE_PASSWORD", SECRET)
-        running.start()
-        (report,) = say(running, b"report")
+def test_the_child_gives_up_what_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALEDGE_PASSWORD", SECRET)
+    leaky_launcher = ("/bin/sh", "-c", 'exec 3</dev/null 9</dev/null; exec "$@"', "sh")
+    with ExitStack() as opened:
+        # The lowest numbers are taken, so that the boundary's is none of the launcher's.
+        for _ in range(10):
+            opened.enter_context(Path(os.devnull).open())
+        process = opened.enter_context(EnclaveProcess(CONFIGURATION, (*leaky_launcher, *COMMAND)))
+        (report,) = say(process, b"report")
     assert isinstance(report, Noted)
     assert report.detail["dumpable"] == 0
     assert report.detail["no_new_privs"] == 1
