@@ -284,7 +284,9 @@ class Dispatch:
             self._trust.revocations.check_live(now)
             passport = self._agents.choose(self.minimum_version, now)
         except RemoteError as error:
-            self.obstacle = error.reason
+            # That agents are spared for a while says less than what they failed for.
+            if self.obstacle is None or error.reason is not Reason.BUSY:
+                self.obstacle = error.reason
             self._chance_at = self._agents.next_chance(now)
             return None
         session = self._opener.open(passport, self.minimum_version, now, self._pace.retry_seconds, request)

@@ -270,9 +270,10 @@ def test_requests_that_make_no_sense_are_not_accepted(world: World, arguments: d
 
 def test_a_full_outbox_says_so_and_drops_nothing(world: World) -> None:
     sensor = world.start_sensor(agent="agent-9")
+    for number in range(1024):
+        sensor.request(number.to_bytes(2, "big"), world.broker.now)
     with pytest.raises(OutboxFullError, match="full"):
-        for number in range(2000):
-            sensor.request(number.to_bytes(2, "big"), world.broker.now)
+        sensor.request(b"one more", world.broker.now)
     assert len(sensor.pending) == 1024
 
 
