@@ -25,9 +25,10 @@ class Verdicts:
     def keep(
         self, challenge: Challenge, evidence: bytes, verdict: Verdict | None, error: RemoteError | None, now: float
     ) -> None:
-        """Remember a verdict in place of the agent's last. `verdict` is None where nothing could be appraised.
+        """Remember what was made of this evidence, in place of the agent's last.
 
-        Whatever is wrong with an affirming one stands in `error`, which is None otherwise.
+        `verdict` is None where the evidence was not authentic and nothing was appraised; `error` is None where the
+        verdict affirms.
         """
         trace = () if verdict is None else verdict.trace
         record = AppraisedEvidence(

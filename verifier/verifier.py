@@ -161,7 +161,7 @@ class Verifier(Desk):
             return [
                 evidence_appraised(challenge.agent, subject, error),
                 *self._refuse(error, delivery, now),
-                *(self._end_revoked(now) if error.reason is Reason.REVOKED else []),
+                *self._clear_if_revoked(challenge.agent, error, now),
             ]
         self._verdicts.keep(challenge, delivery.payload, verdict, None, now)
         return [evidence_appraised(challenge.agent, subject, None), *self._issue(subject, verdict, delivery, now)]
@@ -191,9 +191,14 @@ class Verifier(Desk):
         events: list[Event] = []
         for lease, error in self._leases.revoked(self.trust.revocations):
             if now < lease.expires:
-                events.append(Publication(self.topics.result(lease.agent), b"", retain=True))
+                events.append(self._cleared(lease.agent))
             events.append(self._end(lease, error.diagnostics))
         return events
+
+    def _clear_if_revoked(self, agent: str, error: RemoteError, now: float) -> Sequence[Event]:
+        """A crash may have kept the end of a lease from the broker. A lease that runs is not this evidence's to end."""
+        revoked = error.reason is Reason.REVOKED and self._leases.live(agent, now) is None
+        return [self._cleared(agent)] if revoked else []
 
     def _end(self, lease: Lease, why: str) -> Noted:
         self._leases.end(lease.agent)
@@ -211,6 +216,9 @@ class Verifier(Desk):
             expiry=max(1, int(lease.expires - now)),
             content_type=str(Kind.ATTESTATION_RESULT),
         )
+
+    def _cleared(self, agent: str) -> Publication:
+        return Publication(self.topics.result(agent), b"", retain=True)
 
     def _refusal(self, error: SealedgeError, agent: str, correlation: bytes, now: float) -> Publication:
         retry_after = int(REFUSAL_SECONDS) if error.reason is Reason.BUSY else None

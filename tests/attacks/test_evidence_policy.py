@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from protocol.party import Delivery
-from schemas.kinds import Tier
+from schemas.kinds import Role, Tier
 from schemas.policy import AppraisalPolicy, ReferenceValues, Tiers
 from schemas.reason import Reason
 from schemas.status import RevocationKind
@@ -49,13 +49,13 @@ def enclave(fleet: Fleet) -> FakeEnclave:
 
 Revoked = Callable[[FakeEnclave], tuple[RevocationKind, bytes]]
 
-REVOKED = {
+REVOKED: dict[str, Revoked] = {
     "chip": lambda enclave: ("chip", enclave.chip),
     "measurement": lambda enclave: ("measurement", MEASUREMENT),
     "key": lambda enclave: ("key", enclave.signing.public.thumbprint),
     "credential": lambda enclave: (
         "credential",
-        enclave.fleet.trust().identify_untrusted(enclave.enrolment, NOW, "agent").identifier,
+        enclave.fleet.trust().identify_untrusted(enclave.enrolment, NOW, Role.AGENT).identifier,
     ),
 }
 
@@ -211,6 +211,30 @@ def test_a_revocation_that_came_while_the_verifier_was_dying(fleet: Fleet, encla
     events = fleet.verifier(store=store.crash()).connected(NOW + 1)
     (cleared,) = published(events, fleet.topics.result("agent-1"))
     assert cleared.payload == b""
+
+
+def test_a_cleared_result_that_a_crash_kept_on_the_broker(fleet: Fleet, enclave: FakeEnclave) -> None:
+    """The lease has ended in the store, the broker never heard: it hears when the revoked enclave tries again."""
+    store = MemoryStore()
+    verifier = fleet.verifier(store=store)
+    attested(verifier, enclave)
+    verifier.receive(Delivery(fleet.topics.revocations, fleet.revocations(1, ("chip", enclave.chip))), NOW)
+    again = fleet.verifier(store=store.crash())
+    events = again.receive(enclave.answer(challenged(again, enclave, NOW + 2), NOW + 2), NOW + 2)
+    assert_refused(events, fleet, Reason.REVOKED)
+    assert [each.payload for each in published(events, fleet.topics.result("agent-1"))] == [b""]
+
+
+def test_revoked_evidence_does_not_end_the_honest_lease_of_the_same_agent(fleet: Fleet, enclave: FakeEnclave) -> None:
+    """A chip of the agent's was lost and revoked; whoever holds it cannot take the other chip's passport away."""
+    lost = FakeEnclave(fleet, "agent-1")
+    lost.enrolment = enclave.enrolment = fleet.enrol("agent-1", enclave.chip, lost.chip)
+    verifier = fleet.verifier()
+    verifier.receive(Delivery(fleet.topics.revocations, fleet.revocations(1, ("chip", lost.chip))), NOW)
+    attested(verifier, enclave)
+    events = verifier.receive(lost.answer(challenged(verifier, lost, NOW + 2), NOW + 2), NOW + 2)
+    assert_refused(events, fleet, Reason.REVOKED)
+    assert published(events, fleet.topics.result("agent-1")) == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"forged"])

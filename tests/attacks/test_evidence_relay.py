@@ -278,3 +278,22 @@ def test_a_request_moved_to_another_agent_s_topic(
     events = verifier.receive(Delivery(fleet.topics.attest("agent-1"), request.payload), NOW)
     assert_refused(events, fleet, Reason.SIGNATURE_INVALID)
     assert published(events, fleet.topics.challenge("agent-1")) == []
+
+
+@pytest.mark.parametrize("changes", [{"agent": "agent-2"}, {"fleet": "rival"}], ids=["agent", "fleet"])
+def test_a_request_that_names_another_place_than_it_is_said_at(
+    verifier: Verifier, fleet: Fleet, victim: FakeEnclave, changes: dict[str, str]
+) -> None:
+    events = verifier.receive(victim.request(**changes), NOW)
+    assert_refused(events, fleet, Reason.MISADDRESSED)
+    assert published(events, fleet.topics.challenge("agent-1")) == []
+
+
+def test_a_request_without_an_enrolment(verifier: Verifier, fleet: Fleet, victim: FakeEnclave) -> None:
+    events = verifier.receive(victim.request(credential=None), NOW)
+    assert_refused(events, fleet, Reason.UNKNOWN_SIGNER)
+
+
+def test_a_request_signed_by_another_key_than_it_names(verifier: Verifier, fleet: Fleet, victim: FakeEnclave) -> None:
+    events = verifier.receive(victim.request(key=SigningKey.generate(fleet.randomness)), NOW)
+    assert_refused(events, fleet, Reason.UNKNOWN_SIGNER)
