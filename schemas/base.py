@@ -51,14 +51,16 @@ class Message(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_wire(cls, data: object) -> object:
-        """Accept the wire's integer-keyed map where a keyword form is expected."""
-        if not isinstance(data, Mapping) or not data or all(isinstance(key, str) for key in data):
+        """Accept the wire's integer-keyed map where a keyword form is expected, and arrays where tuples are."""
+        if not isinstance(data, Mapping):
             return data
-        names = wire_names(cls)
-        unknown = [key for key in data if key not in names]
-        if unknown:
-            raise ValueError(f"unknown key {unknown[0]!r}")
-        return {names[key]: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        if not all(isinstance(key, str) for key in data):
+            names = wire_names(cls)
+            unknown = [key for key in data if key not in names]
+            if unknown:
+                raise ValueError(f"unknown key {unknown[0]!r}")
+            data = {names[key]: value for key, value in data.items()}
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
 
 @functools.cache

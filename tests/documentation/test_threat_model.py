@@ -1,0 +1,33 @@
+"""Every test that THREAT_MODEL.md names exists, and every property is tried by at least one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+TEXT = (TESTS.parent / "THREAT_MODEL.md").read_text("utf-8")
+ROWS = re.findall(r"^\| (P\d+) \|.*$", TEXT, re.MULTILINE)
+
+
+def named() -> list[tuple[str, str]]:
+    """(file, test) pairs; a file named alone has an empty test."""
+    found, file = [], ""
+    for token in re.findall(r"`((?:[\w/]+\.py(?:: \w+)?)|test_\w+)`", TEXT):
+        if ".py" in token:
+            file, _, test = token.partition(": ")
+            found.append((file, test))
+        else:
+            found.append((file, token))
+    return found
+
+
+def test_each_property_is_tried() -> None:
+    assert [f"P{number}" for number in range(1, 15)] == ROWS
+    assert len(named()) >= len(ROWS)
+
+
+@pytest.mark.parametrize(("file", "test"), named())
+def test_what_it_names_exists(file: str, test: str) -> None:
+    source = (TESTS / file).read_text("utf-8")
+    assert f"def {test}(" in source or not test
