@@ -75,6 +75,18 @@ def test_a_flood_does_not_stop_renewals(fleet: Fleet, enclave: FakeEnclave) -> N
     assert passport.result.expires == NOW + 451
 
 
+def test_a_flood_in_the_very_second_of_a_renewal_puts_it_off_and_no_more(fleet: Fleet, enclave: FakeEnclave) -> None:
+    verifier = fleet.verifier()
+    attested(verifier, enclave)
+    for number in range(20):
+        verifier.receive(enclave.request(NOW + 150, purpose=f"purpose-{number}"), NOW + 150)
+    assert published(verifier.expire(NOW + 150), fleet.topics.challenge("agent-1")) == []
+    assert verifier.deadline is not None
+    assert published(verifier.expire(NOW + 187), fleet.topics.challenge("agent-1")) == []
+    challenge = challenge_in(verifier.expire(NOW + 187.5), fleet)
+    assert passport_in(verifier.receive(enclave.answer(challenge, NOW + 188), NOW + 188), fleet, now=NOW + 188)
+
+
 def test_a_flood_of_bad_evidence_is_counted_and_hardly_answered(fleet: Fleet, enclave: FakeEnclave) -> None:
     verifier = fleet.verifier()
     answer = enclave.answer(challenged(verifier, enclave))

@@ -192,6 +192,16 @@ def test_revocation_ends_the_lease_and_clears_the_retained_result(
         assert published(again.expire(NOW + 200), fleet.topics.challenge("agent-1")) == []
 
 
+def test_revocation_of_a_lease_that_has_ended_clears_nothing(fleet: Fleet, enclave: FakeEnclave) -> None:
+    """The agent may have a newer result by another verifier on the same topic."""
+    verifier = fleet.verifier()
+    attested(verifier, enclave)
+    revocations = fleet.revocations(1, ("chip", enclave.chip))
+    events = verifier.receive(Delivery(fleet.topics.revocations, revocations), NOW + 300)
+    assert published(events, fleet.topics.result("agent-1")) == []
+    assert len(noted(events, "lease-ended")) == 1
+
+
 def test_revocation_ends_no_other_lease(fleet: Fleet, enclave: FakeEnclave) -> None:
     verifier = fleet.verifier()
     attested(verifier, enclave)
