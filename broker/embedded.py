@@ -114,6 +114,7 @@ class Embedded:
     # The child
 
     def _start_at(self, port: int) -> None:
+        _check_free(port)
         if self._directory is None:
             self._directory = self._given or Path(tempfile.mkdtemp(prefix="sealedge-broker-"))
         directory = self._directory.resolve()
@@ -123,7 +124,7 @@ class Embedded:
         )
         with (directory / "broker.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - programs of ours or mosquitto, and no shell
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, cwd="/"
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, cwd=directory
             )
         self._wait_until_it_answers(self._process, port, directory / "broker.log")
 
@@ -154,6 +155,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _check_free(port: int) -> None:
+    """Refuse a port where somebody else listens, who might pass for the broker."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        raise TransportError(f"the port {port} is in use") from error
 
 
 def _last_words(log: Path) -> str:
