@@ -79,12 +79,16 @@ class Dispatch:
         self._waiting[request] = None
 
     def pump(self, now: float) -> list[Event]:
-        """Send what may be sent now; open a session if there is none."""
+        """Send what may be sent now, and has time left; open a session if there is none."""
         self._chance_at = None
         send = self._send_one_shot if self._pace.one_shot else self._send_in_session
         events: list[Event] = []
         while self._waiting and len(self._flights) < self._capacity:
-            sent = send(next(iter(self._waiting)), now)
+            entry = self._outbox.entry(next(iter(self._waiting)))
+            if now >= entry.expires:
+                self._waiting.pop(entry.request)
+                continue
+            sent = send(entry, now)
             if sent is None:
                 break
             events.append(sent)
@@ -179,11 +183,11 @@ class Dispatch:
         """How many requests may be in flight."""
         return self._pace.in_flight if self._current is None else min(self._pace.in_flight, self._current.window)
 
-    def _send_in_session(self, request: bytes, now: float) -> Publication | None:
+    def _send_in_session(self, entry: Entry, now: float) -> Publication | None:
         session = self._usable(now)
         if session is None or session.accepted is None:
             return None
-        entry = self._outbox.entry(request)
+        request = entry.request
         topic = self._trust.topics.request(session.agent)
         plaintext = encode_message(self._message(entry))
         try:
@@ -200,12 +204,11 @@ class Dispatch:
             correlation=request,
         )
 
-    def _send_one_shot(self, request: bytes, now: float) -> Publication | None:
-        message = self._message(self._outbox.entry(request))
-        session = self._new_session(now, message)
+    def _send_one_shot(self, entry: Entry, now: float) -> Publication | None:
+        session = self._new_session(now, self._message(entry))
         if session is None:
             return None
-        self._sent(request, session, now)
+        self._sent(entry.request, session, now)
         return session.opening
 
     def _sent(self, request: bytes, session: SensorSession, now: float) -> None:
@@ -243,7 +246,7 @@ class Dispatch:
         if self._pace.one_shot:
             self._sent(request, session, now)
             return [session.opening]
-        again = self._send_in_session(request, now)
+        again = self._send_in_session(self._outbox.entry(request), now)
         if again is None:
             self._wait_again([request])
             return []
