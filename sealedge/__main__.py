@@ -1,5 +1,6 @@
-"""`python -m sealedge`: the same as the `sealedge` command."""
+"""`python -m sealedge`."""
 
 from sealedge.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,10 +6,10 @@ broker, and parties from each other's topics.
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from broker.acl import OPERATOR, Member
 from protocol.errors import ConfigurationError
 from protocol.party import Randomness
 from schemas.kinds import Role
@@ -17,33 +17,28 @@ from sealedge.operations.fleet import BROKER_CA, Fleet
 from sealedge.operations.texts import Value
 from storage.files import read_bytes, read_private, read_text, write_private
 
-OPERATOR: Final = "operator"
 PASSWORD_FILE: Final = "broker.password"  # noqa: S105 - a file's name
 CERTIFICATE_FILE, KEY_FILE = "broker.pem", "broker.key"
 _ITERATIONS: Final = 101
 """mosquitto_passwd's own number. The passwords are 192 random bits: there is nothing to stretch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who somebody is to the broker. The operator has an account and is no party."""
-
-    role: str
-    name: str
-
-    @property
-    def username(self) -> str:
-        """Unique on a broker that serves this fleet alone."""
-        return f"{self.role}-{self.name}"
+THE_OPERATOR: Final = Member(OPERATOR, OPERATOR, OPERATOR)
+"""The operator has an account and is no party."""
 
 
-def accounts(fleet: Fleet) -> list[Account]:
+def member(role: Role, name: str) -> Member:
+    """A party's account: unique on a broker that serves this fleet alone."""
+    return Member(f"{role}-{name}", str(role), name)
+
+
+def members(fleet: Fleet) -> list[Member]:
     """All that the fleet's folder has parties for, and the operator."""
-    return [Account(OPERATOR, OPERATOR), *(Account(str(role), name) for role, name in fleet.folder.parties())]
+    return [THE_OPERATOR, *(member(role, name) for role, name in fleet.folder.parties())]
 
 
 def grant(
-    fleet: Fleet, account: Account, folder: Path, trust: str, *, now: float, randomness: Randomness
+    fleet: Fleet, account: Member, folder: Path, trust: str, *, now: float, randomness: Randomness
 ) -> list[tuple[str, Value]]:
     """Make an account and put its secret into `folder`. Returns the `[broker]` table; `trust` is the way to trust/."""
     url: list[tuple[str, Value]] = [("url", fleet.description.broker)]
@@ -57,7 +52,7 @@ def grant(
     return [*url, ("username", account.username), ("password_file", PASSWORD_FILE)]
 
 
-def _certify(fleet: Fleet, account: Account, folder: Path, now: float) -> None:
+def _certify(fleet: Fleet, account: Member, folder: Path, now: float) -> None:
     # Imported here: X.509 takes time to load, and only fleets with a CA of their own need it.
     from sealedge.operations.certificates import BrokerCA  # noqa: PLC0415
 
@@ -76,8 +71,3 @@ def _remember(path: Path, username: str, password: str, salt: bytes) -> None:
     encoded = "$".join(base64.b64encode(each).decode() for each in (salt, hashed))
     lines.append(f"{username}:$7${_ITERATIONS}${encoded}")
     write_private(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def account_of(role: Role, name: str) -> Account:
-    """The account of a party."""
-    return Account(str(role), name)

@@ -17,7 +17,7 @@ from schemas.base import Name
 from schemas.kinds import Role, Tier
 from sealedge.client.key_files import write_kem_key, write_signing_key
 from sealedge.operations import texts
-from sealedge.operations.access import account_of, grant
+from sealedge.operations.access import grant, member
 from sealedge.operations.fleet import Fleet, check_name
 from storage.files import write_private
 
@@ -51,7 +51,7 @@ def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Random
     if seat.folder.exists():
         raise ConfigurationError(f"{seat.folder}: there is a {role} of this name already")
     about = _ENROL[role](seat, now, randomness)
-    broker = grant(fleet, account_of(role, name), seat.folder, seat.trust, now=now, randomness=randomness)
+    broker = grant(fleet, member(role, name), seat.folder, seat.trust, now=now, randomness=randomness)
     said = texts.party(fleet.name, role, name, seat.trust) + about + "\n" + texts.table(broker, "broker")
     write_private(fleet.folder.settings(role, name), said.encode(), replace=False)
     return seat.folder

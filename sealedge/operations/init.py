@@ -13,7 +13,7 @@ from protocol.party import Randomness
 from schemas.kinds import Role, Tier
 from sealedge.client.key_files import encode_authority, write_signing_key
 from sealedge.operations import broker_files, texts
-from sealedge.operations.access import OPERATOR, Account, grant
+from sealedge.operations.access import THE_OPERATOR, grant
 from sealedge.operations.authority import Authority
 from sealedge.operations.enrol import enrol
 from sealedge.operations.fleet import AUTHORITY_KEY, BROKER_CA, Fleet, FleetDescription, FleetFolder, check_name
@@ -128,7 +128,7 @@ def _create_broker_ca(fleet: Fleet, host: str, now: float) -> None:
 def _create_operator(fleet: Fleet, now: float, randomness: Randomness) -> None:
     """The operator's access to the broker, and no key: it may watch, and publish what the authority signed."""
     folder = fleet.folder.operator
-    broker = grant(fleet, Account(OPERATOR, OPERATOR), folder, "../trust", now=now, randomness=randomness)
+    broker = grant(fleet, THE_OPERATOR, folder, "../trust", now=now, randomness=randomness)
     said = texts.table([("fleet", fleet.name)]) + "\n" + texts.table(broker, "broker")
     write_private(folder / OPERATOR_FILE, said.encode())
 

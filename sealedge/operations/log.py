@@ -1,7 +1,7 @@
 """What a running party tells: one line per event on stderr, for people or as JSON.
 
-Nothing in a line is a secret: events hold none (`protocol.party.Noted`, `sealedge.client.events`). Control characters
-of strangers never reach the terminal.
+Nothing in a line is a secret: events hold none (`protocol.party.Noted`). Control characters that strangers chose never
+reach the terminal.
 """
 
 import json
@@ -16,47 +16,52 @@ from protocol.party import Event, Noted
 Format = Literal["text", "json"]
 Fields = Mapping[str, str | int | float | bool | None]
 
-LOUD: Final = frozenset({"refused", "party-failed", "enclave-crashed", "disconnected", "model-withheld"})
-"""What is written even when only warnings are asked for."""
+LOUD: Final = frozenset(
+    {"refused", "refused-by", "disconnected", "party-failed", "enclave-crashed", "attester-failed", "model-withheld"}
+)
+"""What is written even where only refusals and faults are asked for."""
 
 
 class EventLog:
-    """A listener for a link: writes `Noted` events and hands all others on."""
+    """A listener for a link: writes `Noted` events, each on one line; other events are not for eyes."""
 
     def __init__(
         self,
         party: str,
         format_: Format,
         *,
-        quiet: bool = False,
         clock: Callable[[], float],
+        quiet: bool = False,
         stream: IO[str] | None = None,
-        others: Callable[[Event], None] | None = None,
     ) -> None:
-        self._party, self._format, self._quiet = party, format_, quiet
-        self._clock, self._others = clock, others
-        self._stream = stream if stream is not None else sys.stderr
+        self._party, self._format, self._quiet, self._clock = party, format_, quiet, clock
+        self._stream = sys.stderr if stream is None else stream
 
     def __call__(self, event: Event) -> None:
         """Take one event, in the link's thread."""
-        if not isinstance(event, Noted):
-            if self._others is not None:
-                self._others(event)
-        elif not self._quiet or event.what in LOUD:
+        if isinstance(event, Noted) and (not self._quiet or event.what in LOUD):
             self.write(event.what, event.detail)
 
     def write(self, what: str, detail: Fields) -> None:
-        """One line."""
+        """One line, whatever is asked for."""
         now = self._clock()
         if self._format == "json":
-            line = json.dumps({"time": round(now, 3), "party": self._party, "event": what, **detail})
+            line = json.dumps({**detail, "time": round(now, 3), "party": self._party, "event": what})
         else:
             line = f"{_hour(now)} {self._party} {what} {_said(detail)}".rstrip()
         print(line, file=self._stream, flush=True)
 
+    def fault(self, why: str) -> None:
+        """What ended or hurt the process: the command line's one line (`sealedge.cli.application`), or JSON."""
+        line = " ".join(why.split())
+        if self._format == "json":
+            self.write("fault", {"why": line})
+        else:
+            print(f"sealedge: {line}", file=self._stream, flush=True)
+
 
 class LogHandler(logging.Handler):
-    """Puts what the rooms below log (faults of a party, the end of a link) into the same lines."""
+    """Takes what the rooms below log: the end of a link, and faults that escaped a party."""
 
     def __init__(self, log: EventLog) -> None:
         super().__init__()
@@ -64,7 +69,7 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One record, whatever lines it has."""
-        self._log.write(record.levelname.lower(), {"why": record.getMessage()})
+        self._log.fault(record.getMessage())
 
 
 def _hour(now: float) -> str:
