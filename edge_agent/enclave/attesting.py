@@ -6,7 +6,7 @@ passport that names it: base-mode HPKE has no forward secrecy against the loss o
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_agent.enclave.needs import EvidenceNeeded
 from protocol.algorithms import ESP256, HPKE_XWING_KE
@@ -36,12 +36,13 @@ MAX_OPEN = 4
 """Challenges answered and not yet decided; the oldest is given up."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Answer:
     challenge: Challenge
     topic: str
     claims: bytes
-    kem: KemPrivateKey
+    kem: KemPrivateKey = field(repr=False)
+    sent: Publication | None = None
 
 
 class Attesting:
@@ -79,10 +80,14 @@ class Attesting:
         return Publication(topic, payload, expiry=60)
 
     def challenged(self, delivery: Delivery, models: tuple[LoadedModel, ...], now: float) -> Sequence[Event]:
-        """Answer a challenge: new KEM key, claims, and the report data that the TEE shall sign."""
+        """Answer a challenge: new KEM key, claims, and the report data that the TEE shall sign.
+
+        The same challenge again, while its answer is open, is answered with the same bytes.
+        """
         challenge = self._open_challenge_untrusted(delivery, now)
-        if challenge.nonce in self._answers:
-            return []
+        known = self._answers.get(challenge.nonce)
+        if known is not None:
+            return [] if known.sent is None else [known.sent]
         kem = KemPrivateKey.generate(self._randomness)
         claims = EnclaveClaims(
             agent=self._agent,
@@ -110,8 +115,8 @@ class Attesting:
         message = Evidence(claims=answer.claims, wrapped=(media_type, evidence), enrolment=self._enrolment)
         address = Address(answer.topic, answer.challenge.verifier, token)
         payload = sign_message(Kind.EVIDENCE, message, self.key, address)
-        detail: dict[str, str | int | float | bool | None] = {"agent": self._agent, "bytes": len(payload)}
-        return [Noted("evidence-sent", detail), Publication(answer.topic, payload, expiry=60, correlation=token)]
+        answer.sent = Publication(answer.topic, payload, expiry=60, correlation=token)
+        return [Noted("evidence-sent", {"agent": self._agent, "bytes": len(payload)}), answer.sent]
 
     def accept_result_untrusted(self, data: bytes, now: float) -> Passport | None:
         """Take what stands on this agent's result topic. Returns a new passport, or None if it changes nothing.

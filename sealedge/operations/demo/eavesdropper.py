@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from protocol.party import Delivery, Event, Publication, Subscription
 
@@ -70,6 +74,18 @@ def search(heard: Iterable[Delivery], needles: Iterable[bytes], control: bytes) 
 def pieces(secret: bytes, step: int = WINDOW) -> Iterator[bytes]:
     """Needles cut from a longer secret, so that a part of it is found as well."""
     return (secret[start : start + WINDOW] for start in range(0, len(secret) - WINDOW + 1, step))
+
+
+def private_keys(folder: Path) -> Iterator[bytes]:
+    """The secret numbers of every key file below a folder: P-256 scalars and KEM seeds, 32 bytes each."""
+    for path in folder.rglob("*.pem"):
+        pem = path.read_bytes()
+        if b"PRIVATE KEY" in pem:
+            key = load_pem_private_key(pem, None)
+            if isinstance(key, EllipticCurvePrivateKey):
+                yield key.private_numbers().private_value.to_bytes(32, "big")
+    for path in folder.rglob("kem.key"):
+        yield path.read_bytes()
 
 
 def _parts(delivery: Delivery) -> Iterator[bytes]:

@@ -32,12 +32,15 @@ class Troupe:
         self._readers: list[threading.Thread] = []
         self.heard: list[Said] = []
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `sealedge ARGUMENTS`; its JSON lines on stdout and stderr are said under `name`."""
+    def start(self, name: str, *arguments: str, feed: bool = False) -> None:
+        """Start `sealedge ARGUMENTS`; its JSON lines on stdout and stderr are said under `name`.
+
+        With `feed` its standard input is written by `write` and `close`.
+        """
         process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "sealedge", *arguments],
             cwd=self._folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -49,6 +52,23 @@ class Troupe:
                 reader = threading.Thread(target=self._read, args=(name, stream), daemon=True)
                 reader.start()
                 self._readers.append(reader)
+
+    def write(self, name: str, line: str) -> None:
+        """A line to a process's standard input."""
+        stream = self._processes[name].stdin
+        if stream is None:
+            raise PartyFailedError(f"{name} reads no standard input")
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except OSError:
+            raise PartyFailedError(f"{name} reads no more: {self._last_words(name)}") from None
+
+    def close(self, name: str) -> None:
+        """The end of a process's standard input."""
+        stream = self._processes[name].stdin
+        if stream is not None:
+            stream.close()
 
     def wait_for(self, what: Callable[[Said], bool], why: str, seconds: float = 60.0) -> Said:
         """Listen until something is said that fits. Raises `PartyFailedError` when it is not, or a process ends badly."""
@@ -126,13 +146,14 @@ class Troupe:
 
 
 def _parsed(name: str, line: str) -> Said:
+    at = time.perf_counter()
     try:
         found = json.loads(line)
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        return {"party": name, "event": "line", "text": line}
-    return {"event": "output", **found, "party": name}
+        return {"party": name, "event": "line", "text": line, "at": at}
+    return {"event": "output", **found, "party": name, "at": at}
 
 
 def _resident_bytes(pid: int) -> int | None:

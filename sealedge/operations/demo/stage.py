@@ -56,9 +56,9 @@ class Stage:
         """The settings file of a party."""
         return str(self.fleet.folder.settings(role, name))
 
-    def start(self, name: str, *command: str) -> None:
+    def start(self, name: str, *command: str, feed: bool = False) -> None:
         """Start a party's process with JSON events."""
-        self.troupe.start(name, *command, "--log", "json")
+        self.troupe.start(name, *command, "--log", "json", feed=feed)
 
     def start_service(self) -> None:
         """Verifier, publisher with the model, and the agent; returns when the agent is attested with the model."""

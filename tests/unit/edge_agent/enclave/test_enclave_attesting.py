@@ -1,0 +1,102 @@
+"""How an enclave gets, keeps and loses its passport."""
+
+import pytest
+
+from protocol.party import Delivery
+from schemas.kinds import Role
+from tests.support.raw_sensor import RawSensor
+from tests.support.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World(lease_seconds=60).start_all()
+
+
+def newest(world: World, topic: str) -> Delivery:
+    said = world.said_on(topic)[-1]
+    return Delivery(said.topic, said.payload, said.response_topic, said.correlation)
+
+
+def test_a_challenge_that_comes_again_is_answered_with_the_same_bytes() -> None:
+    world = World()
+    evidence = world.topics.evidence("agent-1")
+    world.broker.intercept = lambda said: [] if said.topic == evidence else [said]
+    world.start_verifier()
+    world.start_agent()
+    world.settle()
+    sensor = RawSensor(world)
+    challenge = newest(world, world.topics.challenge("agent-1"))
+    again, once_more = sensor.say(challenge), sensor.say(challenge)
+    assert [each.topic for each in again] == [evidence]
+    assert again == once_more
+
+
+def test_an_unanswered_enclave_asks_again() -> None:
+    world = World()
+    world.start_agent()
+    world.broker.advance(30)
+    assert len(world.said_on(world.topics.attest("agent-1"))) >= 5
+
+
+def test_the_kem_key_changes_at_every_attestation(world: World) -> None:
+    sensor = RawSensor(world)
+    first = sensor.passport
+    world.broker.advance(40)
+    second = sensor.passport
+    assert first.signing_key == second.signing_key
+    assert first.kem_key != second.kem_key
+
+
+def test_a_session_opened_under_a_renewed_passport_still_opens_while_the_old_one_lives(world: World) -> None:
+    sensor = RawSensor(world)
+    opening = sensor.opening()
+    world.broker.advance(35)
+    assert len(world.noted("attested")) > 2
+    assert sensor.say(opening), "the KEM key of a passport that lives is kept"
+
+
+def test_a_session_opened_under_a_dead_passport_is_refused(world: World) -> None:
+    sensor = RawSensor(world)
+    opening = sensor.opening()
+    world.broker.advance(61)
+    assert sensor.refusal(opening) == "decryption-failed"
+
+
+def test_an_attestation_result_that_answers_nothing_is_refused(world: World) -> None:
+    old = newest(world, world.topics.result("agent-1"))
+    world.broker.advance(70)
+    assert RawSensor(world).say(old) == []
+    assert world.refusals()[-1] in {"lease-expired", "stale"}
+
+
+def test_the_host_cannot_turn_back_time(world: World) -> None:
+    """After the lease, a host that claims it is still running gets nothing: the enclave's clock only goes forward."""
+    sensor = RawSensor(world)
+    sensor.open(expires=int(world.broker.now) + 3000)
+    request = sensor.request(sensor.reading(expires=int(world.broker.now) + 3000))
+    world.broker.crash("sealedge-clinic-verifier-verifier")
+    world.broker.advance(61)
+    agent = world.parties["sealedge-clinic-agent-agent-1"]
+    events = agent.receive(request, world.broker.now - 61)
+    assert world.noted("model-erased")
+    assert all(getattr(event, "payload", b"\xd2")[0] == 0xD2 for event in events)
+
+
+def test_a_challenge_by_somebody_who_is_no_verifier_is_refused(world: World) -> None:
+    """The forger has a good credential of the fleet, but not of that role."""
+    from protocol.envelope import Address, sign_message  # noqa: PLC0415
+    from schemas.attestation import Challenge  # noqa: PLC0415
+    from schemas.kinds import Kind  # noqa: PLC0415
+
+    forger = world.holder(Role.PUBLISHER, "publisher")
+    nonce, topic = bytes(32), world.topics.challenge("agent-1")
+    now = int(world.broker.now)
+    challenge = Challenge(
+        fleet="clinic", agent="agent-1", verifier="publisher", nonce=nonce, issued=now, expires=now + 60,
+        purpose="birth", algorithms=(-9, -65801), formats=("x",),
+    )  # fmt: skip
+    address = Address(topic, "agent-1", nonce)
+    payload = sign_message(Kind.CHALLENGE, challenge, forger.signing, address, forger.credential)
+    RawSensor(world).say(Delivery(topic, payload, correlation=nonce))
+    assert world.refusals()[-1] == "role-not-allowed"
