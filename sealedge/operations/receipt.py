@@ -60,7 +60,7 @@ class CheckedReceipt:
             "measurement": result.measurement.hex(),
             "lease_from": result.issued,
             "lease_to": result.expires,
-            "policies": [policy for each in result.submodules.values() for policy in each.policies or ()],
+            "policies": sorted({policy for each in result.submodules.values() for policy in each.policies or ()}),
             "contents_checked": list(self.contents),
         }
 

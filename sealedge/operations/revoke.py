@@ -1,6 +1,7 @@
 """Revoking: the next revocation list, signed by the authority, one count higher than the one in trust/."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -9,9 +10,11 @@ from protocol.errors import ConfigurationError, Finding, RemoteError
 from protocol.keys import VerifyingKey
 from protocol.messages import digest
 from schemas.attestation import Credential
-from schemas.kinds import Kind
+from schemas.kinds import Kind, Role
 from schemas.status import Revocation, RevocationKind, RevocationList
+from schemas.topics import FleetTopics
 from sealedge.operations.fleet import Fleet
+from sealedge.operations.settings import access_of
 from storage.files import read_bytes, write_private
 
 KINDS: Final[tuple[RevocationKind, ...]] = get_args(RevocationKind)
@@ -38,6 +41,21 @@ def revoke(fleet: Fleet, kind: RevocationKind, identifiers: list[bytes], now: fl
     document = fleet.authority.revoke(known.sequence + 1, entries, now=now)
     write_private(fleet.folder.revocations, document)
     return read_revocations(fleet)
+
+
+def publish_revocations(fleet: Fleet, config: Path | None, broker: str | None) -> None:
+    """Publish the list in trust/, retained, with the account of these settings (by default the verifier's).
+
+    Raises `ConfigurationError`, and `TransportError` where the broker is out of reach or does not take it.
+    """
+    # Imported here: signing a list offline needs no broker.
+    from sealedge.operations.publish import publish_retained  # noqa: PLC0415
+
+    path = config or fleet.folder.settings(Role.VERIFIER, Role.VERIFIER)
+    connection = access_of(path).with_broker(broker).connection
+    topic = FleetTopics(fleet.name).revocations
+    payload = read_bytes(fleet.folder.revocations)
+    publish_retained(replace(connection, network_tries=3), f"sealedge-{fleet.name}-authority", topic, payload)
 
 
 def read_revocations(fleet: Fleet) -> RevocationList:

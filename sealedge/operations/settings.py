@@ -109,6 +109,17 @@ def load_settings(model: type[S], path: Path) -> S:
         raise explained(path, error) from None
 
 
+def access_of(path: Path) -> OperatorSettings:
+    """The fleet and the `[broker]` of any party's settings, or of `operator.toml`. Raises `ConfigurationError`."""
+    values = read_toml(path)
+    wanted: dict[str, Any] = {name: values[name] for name in ("fleet", "broker") if name in values}
+    wanted["folder"] = path.parent
+    try:
+        return OperatorSettings(**wanted)
+    except ValidationError as error:
+        raise explained(path, error) from None
+
+
 def with_broker(settings: B, url: str | None) -> B:
     """Any settings with a `[broker]` at another URL, or as they are."""
     if url is None:
