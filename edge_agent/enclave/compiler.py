@@ -19,9 +19,14 @@ from edge_agent.enclave.compile_child import REFUSED
 from edge_agent.enclave.engine import compiled
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.module_format import invalid
+from protocol.errors import EnclaveError
+from schemas.reason import Reason
 
 Compiler = Callable[[bytes, Limits, int], bytes]
 """Module bytes, limits and stack bytes to what `engine.compiled` returns. Raises `EnclaveError` (model-invalid)."""
+
+PYTHON_EXCEPTION: Final = 1
+"""How Python exits after an exception that nobody caught."""
 
 # `-I` keeps the working directory and the environment from choosing what is imported; the path is the parent's.
 BOOTSTRAP: Final = (
@@ -31,7 +36,7 @@ BOOTSTRAP: Final = (
 
 
 def compile_in_child(module: bytes, limits: Limits, max_stack_bytes: int) -> bytes:
-    """A `Compiler` within `max_compile_seconds` and `max_compile_bytes`."""
+    """A `Compiler` within `max_compile_seconds` and `max_compile_bytes`; `EnclaveError` (internal) if none starts."""
     try:
         child = subprocess.run(  # noqa: S603 - this interpreter, on the enclave's own code
             _command(limits, max_stack_bytes),
@@ -42,13 +47,21 @@ def compile_in_child(module: bytes, limits: Limits, max_stack_bytes: int) -> byt
         )
     except subprocess.TimeoutExpired:
         raise invalid(f"compiling the module takes longer than {limits.max_compile_seconds} s") from None
+    except OSError as fault:
+        raise EnclaveError(f"the compiler does not start: {fault.strerror}", reason=Reason.INTERNAL) from None
     if child.returncode == REFUSED:
         raise invalid(one_line(child.stdout.decode(errors="replace")))
     if child.returncode != 0 or not child.stdout:
-        raise invalid(
-            f"the compiler ended with {child.returncode}: out of {limits.max_compile_bytes} bytes, or a fault"
-        )
+        raise _fault(child.returncode, child.stderr, limits)
     return child.stdout
+
+
+def _fault(status: int, words: bytes, limits: Limits) -> EnclaveError:
+    """Of a child that a signal or its limits ended, which the module brought about, or that Python ended."""
+    if status == PYTHON_EXCEPTION and not words.rstrip().endswith(b"MemoryError"):
+        last = one_line(words.rstrip().rpartition(b"\n")[2].decode(errors="replace"))
+        return EnclaveError(f"the compiler does not run: {last}", reason=Reason.INTERNAL)
+    return invalid(f"the compiler ended with {status}: it ran out of {limits.max_compile_bytes} bytes, or crashed")
 
 
 def compile_here(module: bytes, _limits: Limits, max_stack_bytes: int) -> bytes:

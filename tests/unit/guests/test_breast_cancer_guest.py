@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_breast_cancer
@@ -87,6 +87,7 @@ def test_folding_the_scaler_changes_nothing(network):
     assert np.abs(malignant(network, unseen.inputs) - expected).max() <= 1e-4
 
 
+@settings(deadline=None)
 @given(MEASUREMENTS)
 def test_any_measurements_give_what_numpy_gives(module, network, measurements):
     computed = probabilities(module, measurements[None])[0]

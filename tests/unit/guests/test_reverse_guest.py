@@ -1,7 +1,7 @@
 """The smallest guest, compiled and run: input, output and log cross the boundary as guests/README.md says."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.enclave.runtime import Limits, Runtime
@@ -25,6 +25,7 @@ def module(runtime, wasm):
     return runtime.load(wasm)
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=5000))
 def test_output_is_the_input_in_reverse(module, data):
     log = bytearray()

@@ -1,7 +1,7 @@
 """Both calling conventions, as guests/README.md states them, and what they refuse."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import EnclaveError
@@ -17,12 +17,14 @@ BUMP = """
 DOUBLED = "(i64.store (i32.const 2048) (i64.mul (i64.load32_u (i32.const 1024)) (i64.const 2))) (i32.const 8)"
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=60_000))
 def test_placed_buffers_carry_any_bytes(load, data):
     module = load(performing(ECHO), max_output_bytes=60_000)
     assert module.run(data) == data
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=1000))
 def test_placed_buffers_in_a_block_of_the_modules_own_allocator(load, data):
     assert load(performing(ECHO, BUMP), max_output_bytes=1000).run(data) == data
@@ -76,6 +78,7 @@ def test_what_a_module_may_return(refusal, written, reason):
     assert refusal(inferring(f"(i32.const {written})"), b"1234") is reason
 
 
+@settings(deadline=None)
 @given(written=I32)
 def test_output_is_exactly_what_was_written_or_an_error(load, written):
     module = load(inferring(f"(i32.const {written})"))
@@ -86,6 +89,7 @@ def test_output_is_exactly_what_was_written_or_an_error(load, written):
         module.run(b"1234")
 
 
+@settings(deadline=None)
 @given(address=I32)
 def test_an_allocators_answer_is_not_trusted(load, address):
     allocator = f'(func (export "malloc") (param i32) (result i32) (i32.const {address}))'
@@ -98,6 +102,7 @@ def test_an_allocators_answer_is_not_trusted(load, address):
     assert caught.value.reason is (Reason.GUEST_TRAP if address else Reason.MEMORY_LIMIT)
 
 
+@settings(deadline=None)
 @given(values=st.tuples(I32, I32, I32, I32))
 def test_fixed_addresses_are_not_trusted(load, values):
     names = ("input", "input_size", "output", "output_size")

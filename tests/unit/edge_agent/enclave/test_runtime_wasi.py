@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import wasmtime
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.enclave.wasi import WITHOUT_FILES, Wasi
@@ -49,6 +49,12 @@ def test_no_other_descriptor_is_open(load, descriptor):
     assert log == b""
 
 
+@pytest.mark.parametrize("count", [1025, -1, -(2**31)])
+def test_too_many_buffers_are_refused(load, count):
+    assert answers(load, fd_write(1, 8, count, 0)) == [28, 0]
+
+
+@settings(deadline=None)
 @given(arguments=st.tuples(st.sampled_from([1, 2]), I32, I32, I32))
 def test_fd_write_survives_any_arguments(load, arguments):
     log = bytearray()
@@ -56,6 +62,7 @@ def test_fd_write_survives_any_arguments(load, arguments):
     assert len(log) <= 4096
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(0, 5000), max_size=20))
 def test_the_log_is_bounded_and_the_guest_is_not_told(load, lengths):
     calls = "".join(
