@@ -63,7 +63,7 @@ class ClientSettings(BaseSettings):
     broker: BrokerSettings
     authority: Path = Path("authority.cose")
     signing_key: Path = Path("signing.pem")
-    credential: Path = Path("credential.cose")
+    credential: Path = Path("credential.cwt")
     revocations: Path | None = None
     state: Path = Path("state")
     durability: Literal["full", "normal"] = "full"
