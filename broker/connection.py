@@ -26,6 +26,9 @@ from protocol.party import Noted, Publication, Subscription
 
 LINGER_SECONDS = 0.5
 
+QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""An option that Linux alone has (tcp(7))."""
+
 
 class Connection:
     """What is in flight survives the connection: paho sends it again, first and in order, on the next one.
@@ -76,7 +79,6 @@ class Connection:
 
         Blocks for at most the connect timeout. A failure is a record, too: nothing is raised for the network.
         """
-        self._heard.is_closing = False
         self._heard.asked.clear()
         address = self._settings.address
         self._set_will(will)
@@ -138,6 +140,7 @@ class Connection:
         try:
             if readable:
                 self._client.loop_read()
+                self._acknowledge_at_once()
             if writable:
                 self._client.loop_write()
             self._client.loop_misc()
@@ -147,6 +150,14 @@ class Connection:
             self.incoming.append(Lost(f"the broker sent what cannot be read ({type(error).__name__})"))
         for _ in range(self._client.unreadable - unreadable):
             self.incoming.append(Discarded(noted(Note.DELIVERY_UNREADABLE), None))
+
+    def _acknowledge_at_once(self) -> None:
+        """Tell the kernel not to hold its TCP acknowledgements back, which it forgets after a while.
+
+        A broker that leaves Nagle's algorithm on, as iotcore does, waits for them before its next small packet.
+        """
+        if QUICKACK is not None and self.endpoint is not None:
+            self.endpoint.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
 
     # What the link says
 

@@ -34,6 +34,27 @@ def test_a_request_is_answered_on_its_response_topic_with_its_correlation(shared
     assert server.heard == [Delivery("rr/requests/1", b"abc", "rr/replies", b"\0c1")]
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux can be told not to delay acknowledgements")
+def test_round_trips_do_not_wait_for_delayed_acknowledgements(shared_broker: Embedded) -> None:
+    """40 ms each, on Linux: Nagle's algorithm at one end, delayed TCP acknowledgements at the other."""
+    took: list[float] = []
+
+    class Asker(Recorder):
+        def ask(self) -> Sequence[Event]:
+            self.asked = time.monotonic()
+            return [Publication("tr/requests", bytes(256), response_topic="tr/replies")]
+
+        def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
+            took.append(time.monotonic() - self.asked)
+            return self.ask() if len(took) < 40 else []
+
+    asker, server = Asker("tr-asker", "tr/replies"), Recorder("tr-server", "tr/requests")
+    with threaded(server, shared_broker.url), threaded(asker, shared_broker.url) as link:
+        link.submit(lambda _p, _n: asker.ask())
+        eventually(lambda: len(took) == 40)
+    assert sorted(took)[20] < 0.02
+
+
 def test_retained_is_flagged_for_who_comes_later_and_not_for_who_is_there(shared_broker: Embedded) -> None:
     mouth, there, later = Recorder("re-mouth"), Recorder("re-there", "re/+"), Recorder("re-later", "re/+")
     with threaded(there, shared_broker.url), threaded(mouth, shared_broker.url) as link:

@@ -126,7 +126,7 @@ class FakeBroker:
         self.connections = 0
         self.failures: list[BaseException] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.settimeout(0.05)
+        self._listening.settimeout(0.02)
         self.url = f"mqtt://127.0.0.1:{self._listening.getsockname()[1]}"
         self._is_over = False
         self._thread = threading.Thread(target=self._serve)

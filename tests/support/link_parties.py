@@ -65,7 +65,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def settings(url: str, **changed: Any) -> ConnectionSettings:
-    quick = {"retry_first": 0.05, "retry_longest": 0.2, "will_delay": 0}
+    quick = {"retry_first": 0.02, "retry_longest": 0.1, "will_delay": 0}
     return ConnectionSettings(url=url, **(quick | changed))
 
 
