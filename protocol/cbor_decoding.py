@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cbor2 import CBORTag
 
-from protocol.cbor_encoding import ARRAY, NINT, CborValue, encode
+from protocol.cbor_encoding import ARRAY, BSTR, NINT, CborValue, encode
 from protocol.errors import MalformedError
 from schemas.reason import Reason
 
@@ -66,10 +66,15 @@ _FLOATS: Final = {0xF9: Struct(">e"), 0xFA: Struct(">f"), 0xFB: Struct(">d")}
 def _item(data: bytes, at: int, depth: int, tags: frozenset[int]) -> tuple[Any, int]:
     """The item that starts at `at`, and where it ends."""
     initial = data[at]
+    if initial < 24:
+        return initial, at + 1
+    major, argument = initial >> 5, initial & 31
+    if major == BSTR and argument == 24 and data[at + 1] >= 24:
+        # Digests, identifiers and keys: most of what is ever read.
+        return _bytes(data, at + 2, data[at + 1], depth, tags)
     value = _IMMEDIATE.get(initial, _ABSENT)
     if value is not _ABSENT:
         return value, at + 1
-    major, argument = initial >> 5, initial & 31
     if major == 7:
         return _float(data, at)
     at += 1
@@ -123,7 +128,7 @@ def _map(data: bytes, at: int, count: int, depth: int, tags: frozenset[int]) -> 
         if data[at] >= ARRAY << 5:
             raise MalformedError(f"CBOR map key at byte {at} is neither an integer nor a string")
         start = at
-        key, at = _item(data, start, depth, tags)
+        key, at = (data[start], start + 1) if data[start] < 24 else _item(data, start, depth, tags)
         encoded = data[start:at]
         if encoded <= previous:
             raise MalformedError(f"CBOR map key at byte {start} is out of order or repeated")

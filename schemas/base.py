@@ -5,10 +5,9 @@ those of the standards where a standard has one (CWT claims, EAT claims, EAR cla
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
 MAX_TIME = 2**40
@@ -43,6 +42,10 @@ def at(key: int, default: Any = ..., **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"key": key}, **constraints)
 
 
+WIRE: Final = {"from": "wire"}
+"""The validation context of what was decoded from CBOR: its maps have integer keys, never field names."""
+
+
 class Message(BaseModel):
     """A frozen map with integer keys. Unknown keys, missing keys and wrong types are errors."""
 
@@ -50,23 +53,26 @@ class Message(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_wire(cls, data: object) -> object:
-        """Accept the wire's integer-keyed map where a keyword form is expected, and arrays where tuples are."""
-        if not isinstance(data, Mapping):
+    def _from_wire(cls, data: object, info: ValidationInfo) -> object:
+        """Integer keys become field names, and arrays tuples. What came from the wire may have integer keys only."""
+        if not isinstance(data, dict):
             return data
-        if not all(isinstance(key, str) for key in data):
-            names = wire_names(cls)
-            unknown = [key for key in data if key not in names]
-            if unknown:
-                raise ValueError(f"unknown key {unknown[0]!r}")
-            data = {names[key]: value for key, value in data.items()}
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        names = wire_names(cls)
+        from_wire = info.context is WIRE
+        found = {}
+        for key, value in data.items():
+            name = key if isinstance(key, str) and not from_wire else names.get(key)
+            if name is None:
+                raise ValueError(f"unknown key {key!r}")
+            found[name] = tuple(value) if type(value) is list else value
+        return found
 
 
 @functools.cache
 def wire_keys(model: type[Message]) -> tuple[tuple[str, int], ...]:
-    """(field name, integer key) pairs of a model."""
-    return tuple((name, _key_of(name, info)) for name, info in model.model_fields.items())
+    """(field name, integer key) pairs of a model, in the order of deterministic encoding (RFC 8949 §4.2.1)."""
+    pairs = ((name, _key_of(name, info)) for name, info in model.model_fields.items())
+    return tuple(sorted(pairs, key=lambda pair: _rank(pair[1])))
 
 
 @functools.cache
@@ -83,13 +89,17 @@ def _key_of(name: str, info: FieldInfo) -> int:
 
 
 def to_map(message: Message) -> dict[int, Any]:
-    """The integer-keyed map of a model, ready for the deterministic encoder."""
+    """The integer-keyed map of a model: plain values only, every map in the order of deterministic encoding."""
+    values = message.__dict__
     found = {}
     for name, key in wire_keys(type(message)):
-        value = getattr(message, name)
+        value = values[name]
         if value is not None:
-            found[key] = _plain(value)
+            found[key] = value if type(value) in _PLAIN else _plain(value)
     return found
+
+
+_PLAIN = frozenset({bytes, int, str, bool})
 
 
 def _plain(value: Any) -> Any:
@@ -98,7 +108,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(value[key]) for key in sorted(value, key=_rank)}
     if isinstance(value, str):  # also a StrEnum: its value
         return str(value)
     return value
+
+
+def _rank(key: int | str) -> tuple[int, int, bytes]:
+    """Sorts keys as their encodings sort: unsigned, then negative by magnitude, then text by length and bytes."""
+    if isinstance(key, str):
+        text = key.encode()
+        return 2, len(text), text
+    return (0, key, b"") if key >= 0 else (1, -1 - key, b"")

@@ -66,7 +66,7 @@ class ClientSettings(BaseSettings):
     credential: Path = Path("credential.cwt")
     revocations: Path | None = None
     state: Path = Path("state")
-    durability: Literal["full", "normal"] = "full"
+    durability: Literal["full", "normal"] = "normal"
     tiers: Annotated[tuple[TierName, ...], Field(min_length=1)]
 
     @classmethod
