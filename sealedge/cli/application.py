@@ -11,7 +11,8 @@ Whatever fails, the last line on stderr says so alone: `sealedge: REASON: what w
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections import UserDict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import click
@@ -39,21 +40,33 @@ COMMANDS: Final[dict[str, str]] = {
 """Every command with its short help, so that `sealedge --help` imports none of them."""
 
 
-class LazyGroup(click.Group):
-    """Imports `sealedge.cli.NAME` and takes its `command` when NAME is typed, and no sooner."""
+class LazyCommands(UserDict[str, click.Command]):
+    """The commands by name. Imports `sealedge.cli.NAME` and takes its `command` when NAME is typed, and no sooner."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __missing__(self, name: str) -> click.Command:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        command = importlib.import_module(f"sealedge.cli.{name}").command
+        if not isinstance(command, click.Command):
+            raise ConfigurationError(f"the command {name} is broken")
+        return command
+
+
+class TabledGroup(click.Group):
+    """A group whose help is the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         """In the order of the table: the order in which a newcomer needs them."""
         return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
-        """The command, or None for a word that is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"sealedge.cli.{cmd_name}").command
-        if not isinstance(command, click.Command):
-            raise ConfigurationError(f"the command {cmd_name} is broken")
-        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """The table, without importing anything."""
@@ -62,7 +75,8 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=TabledGroup,
+    commands=LazyCommands(),
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
 )

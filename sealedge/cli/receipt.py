@@ -20,7 +20,7 @@ def command() -> None:
 
     \b
     Example:
-      sealedge receipt verify receipts/4f2a….receipt --fleet plant
+      sealedge receipt verify receipts/REQUEST.receipt --fleet plant
     """
 
 
@@ -48,7 +48,7 @@ def verify(
 
     \b
     Example:
-      sealedge receipt verify receipts/4f2a….receipt --fleet plant
+      sealedge receipt verify receipts/REQUEST.receipt --fleet plant
     """
     from sealedge.operations.receipt import check_bundle, open_bundle  # noqa: PLC0415 - not for --help
     from storage.files import read_bytes  # noqa: PLC0415

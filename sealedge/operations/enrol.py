@@ -50,6 +50,8 @@ def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Random
     seat = _Seat(fleet, role, name, fleet.folder.party(role, name))
     if seat.folder.exists():
         raise ConfigurationError(f"{seat.folder}: there is a {role} of this name already")
+    # Path.mkdir gives its mode to the last folder alone.
+    seat.folder.parent.mkdir(mode=0o700, exist_ok=True)
     about = _ENROL[role](seat, now, randomness)
     broker = grant(fleet, member(role, name), seat.folder, seat.trust, now=now, randomness=randomness)
     said = texts.party(fleet.name, role, name, seat.trust) + about + "\n" + texts.table(broker, "broker")

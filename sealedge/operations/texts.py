@@ -29,7 +29,9 @@ def table(values: Iterable[tuple[str, Value]], name: str = "") -> str:
 
 
 def _value(value: Value) -> str:
-    return json.dumps(value if isinstance(value, str | int) else list(value), ensure_ascii=False)
+    said = json.dumps(value if isinstance(value, str | int) else list(value), ensure_ascii=False)
+    # The one character that JSON takes as it is and TOML does not.
+    return said.replace("\x7f", "\\u007f")
 
 
 def fleet(name: str, model: str, broker: str, tee: Tier | None, *, certificates: bool) -> str:
