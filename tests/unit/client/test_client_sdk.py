@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import numpy as np
 import pytest
 
 import sealedge
-from broker.embedded import Embedded
 from protocol.errors import ConfigurationError, EnclaveError, MalformedError, ProtocolMisuseError, TransportError
 from schemas.kinds import Role
 from schemas.reason import Reason
@@ -20,17 +17,6 @@ from tests.support import world as world_module
 from tests.unit.client.live_fleet import OUTPUTS, LiveFleet
 
 READING = np.array([[0.5, 0.75], [0.25, 1.0]], dtype="float32")
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveFleet]:
-    start = world_module.START
-    world_module.START = time.time()
-    with Embedded() as broker:
-        fleet = LiveFleet(broker, tmp_path_factory.mktemp("fleet"), "live").start_all()
-        yield fleet
-        fleet.stop()
-    world_module.START = start
 
 
 def recipient(fleet: LiveFleet, name: str) -> dict[str, object]:
