@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from cbor2 import CBORTag
+from cbor2 import CBORTag, dumps
 
 from protocol.errors import ProtocolMisuseError
 
@@ -18,6 +18,7 @@ UINT, NINT, BSTR, TSTR, ARRAY, MAP, TAG = range(7)
 """The major types (RFC 8949 §3.1); 7 holds simple values and floats."""
 
 _CANONICAL_NAN: Final = b"\xf9\x7e\x00"
+_STRINGS: Final = frozenset({bytes, str})
 _ONE_BYTE: Final = tuple(bytes((value,)) for value in range(256))
 
 
@@ -64,7 +65,17 @@ def _write_text(value: str) -> bytes:
 
 
 def _write_array(value: Sequence[CborValue]) -> bytes:
+    if _STRINGS.issuperset(map(type, value)):
+        return _write_strings(value)
     return _head(ARRAY, len(value)) + b"".join([encode(item) for item in value])
+
+
+def _write_strings(value: Sequence[CborValue]) -> bytes:
+    """Arrays of strings are what is hashed and authenticated most; for them cbor2 writes the same, and faster."""
+    try:
+        return dumps(value)
+    except UnicodeEncodeError:
+        raise ProtocolMisuseError("text with a lone surrogate has no UTF-8 encoding") from None
 
 
 def _write_map(value: Mapping[Any, CborValue]) -> bytes:

@@ -7,6 +7,7 @@ purpose does not hold for another.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cbor2 import CBORTag
@@ -60,10 +61,16 @@ def sign1(
     key: SigningKey, payload: bytes, *, typ: str, external_aad: bytes = b"", credential: bytes | None = None
 ) -> bytes:
     """A tagged COSE_Sign1. `credential` travels unprotected: it proves itself by the authority's signature."""
-    protected = cbor.encode({Header.ALG: key.algorithm, Header.KID: key.public.thumbprint, Header.TYP: typ})
+    protected = _protected(key.algorithm, key.public.thumbprint, typ)
     signature = key.sign(sig_structure(protected, external_aad, payload))
     unprotected = {} if credential is None else {Header.CREDENTIAL: credential}
     return cbor.encode(CBORTag(SIGN1_TAG, [protected, unprotected, payload, signature]))
+
+
+@lru_cache(maxsize=64)
+def _protected(algorithm: int, kid: bytes, typ: str) -> bytes:
+    """The protected header: the same for every message of a kind by one signer."""
+    return cbor.encode({Header.ALG: algorithm, Header.KID: kid, Header.TYP: typ})
 
 
 def parse_sign1_untrusted(data: bytes, *, max_bytes: int = cbor.MAX_MESSAGE) -> Sign1:
