@@ -69,8 +69,9 @@ class Embedded:
         Raises:
             TransportError: it ended, or did not answer in time; the message ends with its last words.
         """
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             return self
+        self._wait_for_end()
         atexit.register(self.stop)
         # Another program may take a free port before the broker does.
         for tries_left in reversed(range(PORT_TRIES if self.port == 0 else 1)):

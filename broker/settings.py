@@ -72,7 +72,8 @@ class ConnectionSettings:
     """Everything a link is told about its connection. Times in seconds, sizes in bytes.
 
     `network_tries` and `refusal_tries` say after how many failed connects in a row `Link.run` gives up: for ever
-    (None) while the network is down, soon when the broker says no. Files are read when a connection is opened.
+    (None) while the network is down, soon when the broker says no. Files are read once, when a link is
+    made.
 
     Raises:
         ConfigurationError: a bad URL, a file that is not there, or settings that contradict each other.

@@ -46,6 +46,7 @@ class ThreadedLink:
         self._thread.start()
         is_in_time = self._changed.wait(self._start_timeout)
         if self._error is not None or not is_in_time:
+            # Twice: nothing can be flushed to a broker that was never reached.
             self.link.stop()
             self.stop()
             raise TransportError(self._last_loss or "the broker did not answer in time", reason=Reason.TRANSPORT_FAILED)

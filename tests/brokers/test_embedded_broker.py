@@ -58,6 +58,15 @@ def test_it_starts_again_on_the_same_port_after_a_kill(own_broker: Embedded) -> 
     assert own_broker.pid not in (None, pid)
 
 
+def test_it_starts_again_after_it_died_by_itself(own_broker: Embedded) -> None:
+    assert own_broker.pid is not None
+    assert own_broker.start().pid == own_broker.pid
+    os.kill(own_broker.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(own_broker.pid)], timeout=5)
+    own_broker.start()
+    assert answers_connect("127.0.0.1", own_broker.port)
+
+
 @pytest.mark.parametrize("killed_by", [signal.SIGKILL, signal.SIGTERM])
 def test_it_dies_with_its_parent(own_broker: Embedded, killed_by: signal.Signals) -> None:
     script = (
