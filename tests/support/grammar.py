@@ -47,7 +47,7 @@ def check(rule: str, data: bytes) -> None:
 
 def rules() -> list[str]:
     """The names of all rules without parameters."""
-    return re.findall(r"^([a-z][a-z0-9-]*) = ", TEXT, re.MULTILINE)
+    return re.findall(r"^([a-z][a-z0-9-]*) += ", TEXT, re.MULTILINE)
 
 
 def keys_of(rule: str) -> dict[int, bool]:
@@ -80,7 +80,12 @@ def kinds() -> dict[str, list[str]]:
 @functools.cache
 def topics() -> tuple[tuple[re.Pattern[str], bool, str], ...]:
     """(topic, whether it is retained, rule) of each row of the table of topics in the grammar."""
-    return tuple((_pattern(topic), retained == "R", rule) for topic, retained, rule in _TOPIC_ROW.findall(TEXT))
+    return tuple((_pattern(topic), retained == "R", rule) for topic, retained, rule in topic_rows())
+
+
+def topic_rows() -> list[tuple[str, str, str]]:
+    """The same rows as they are written: topic, "R" or nothing, rule."""
+    return _TOPIC_ROW.findall(TEXT)
 
 
 def check_publication(topic: str, payload: bytes) -> str:
