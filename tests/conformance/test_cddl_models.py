@@ -28,7 +28,7 @@ NEVER_SENT = {
     "commitment-input",
     "report-data-input",
 }
-SEEN_ELSEWHERE = {"status-json", "sealed-index", "simulated-evidence-document"}
+SEEN_ELSEWHERE = {"status-json", "status-document", "sealed-index", "simulated-evidence-document"}
 """In JSON, in the manifest, in evidence: the grammar sees bytes there."""
 
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
