@@ -22,6 +22,7 @@ from sealedge.client.outbox import Outbox
 from sealedge.client.refusals import ELSEWHERE, LATER, open_refusal_untrusted
 from sealedge.client.results import ResultCheck, VerifiedResult, correlation_untrusted
 from sealedge.client.session import SensorSession, SessionTerms
+from sealedge.client.sessions import Sessions
 from sealedge.client.versions import ModelVersions
 
 _SIGN1_START = 0xD2
@@ -36,6 +37,7 @@ class Replies:
         name: str,
         key: VerifyingKey,
         terms: SessionTerms,
+        sessions: Sessions,
         dispatch: Dispatch,
         outbox: Outbox,
         agents: Agents,
@@ -45,7 +47,7 @@ class Replies:
         board: StatusBoard,
         retry_seconds: float,
     ) -> None:
-        self._name, self._key, self._terms = name, key, terms
+        self._name, self._key, self._terms, self._sessions = name, key, terms, sessions
         self._dispatch, self._outbox, self._agents = dispatch, outbox, agents
         self._manifests, self._check, self._versions, self._board = manifests, check, versions, board
         self._retry_seconds = retry_seconds
@@ -56,7 +58,7 @@ class Replies:
         if delivery.payload[:1] == bytes((_SIGN1_START,)):
             return self._refused_outside(delivery, correlation, now)
         message = parse_encrypt0_untrusted(delivery.payload)
-        session = self._dispatch.session(message.kid)
+        session = self._sessions.find(message.kid)
         if session is None:
             raise UnexpectedError(
                 "an answer in a session that is not open",
@@ -85,7 +87,7 @@ class Replies:
             refusal = decode_message_untrusted(Refusal, plaintext)
             return self._refused(refusal, session, correlation, now)
         except RemoteError as error:
-            self._dispatch.obstacle = error.reason
+            self._sessions.obstacle = error.reason
             raise
 
     def _accepted(self, accept: SessionAccept, session: SensorSession, now: float) -> list[Event]:
@@ -94,7 +96,7 @@ class Replies:
             return []
         self._check_manifest(accept)
         session.accept(accept, self._terms.model)
-        self._dispatch.obstacle = None
+        self._sessions.obstacle = None
         opened = Noted("session-opened", {"agent": session.agent, "model": accept.model, "version": accept.version})
         return [opened, *self._dispatch.pump(now)]
 
@@ -117,7 +119,7 @@ class Replies:
         self._accept_version(verified.receipt)
         self._agents.answered(session.agent)
         self._dispatch.end(request)
-        self._dispatch.obstacle = None
+        self._sessions.obstacle = None
         self._board.count("answered")
         receipt = verified.receipt
         answered = Answered(
@@ -134,7 +136,7 @@ class Replies:
     def _accept_version(self, receipt: Receipt) -> None:
         self._versions.check(receipt.model, receipt.version)
         self._versions.accepted(receipt.model, receipt.version)
-        self._dispatch.minimum_version = max(self._dispatch.minimum_version, receipt.version)
+        self._sessions.minimum_version = max(self._sessions.minimum_version, receipt.version)
 
     def _check_bound(self, verified: VerifiedResult, session: SensorSession) -> None:
         """Raises `AuthenticationError` unless this enclave made the receipt for this sensor in this session."""
@@ -154,7 +156,7 @@ class Replies:
                 )
 
     def _refused_outside(self, delivery: Delivery, correlation: bytes, now: float) -> list[Event]:
-        session = self._dispatch.session(correlation) or self._dispatch.session_of(correlation)
+        session = self._sessions.find(correlation) or self._dispatch.session_of(correlation)
         if session is None:
             raise UnexpectedError("a refusal of nothing that waits here", reason=Reason.SESSION_UNKNOWN)
         newest = self._agents.known(session.agent) or session.passport
@@ -165,7 +167,7 @@ class Replies:
     def _refused(self, refusal: Refusal, session: SensorSession, correlation: bytes, now: float) -> list[Event]:
         """Wait, go elsewhere, or give up: see `sealedge.client.refusals`."""
         wait = refusal.retry_after or (0.0 if refusal.reason is Reason.SESSION_UNKNOWN else self._retry_seconds)
-        self._dispatch.obstacle = refusal.reason
+        self._sessions.obstacle = refusal.reason
         if refusal.reason in LATER and session.accepted is not None:
             self._dispatch.postpone(correlation, now + wait)
             return []

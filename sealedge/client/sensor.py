@@ -20,12 +20,14 @@ from schemas.kinds import Role, Tier
 from schemas.model import Manifest
 from schemas.reason import Reason
 from sealedge.client.agents import Agents
-from sealedge.client.dispatch import Dispatch, Pace
+from sealedge.client.dispatch import Dispatch
 from sealedge.client.events import Answered, RequestRefused, TimedOut
 from sealedge.client.outbox import Entry, Outbox
+from sealedge.client.pace import Pace
 from sealedge.client.replies import Replies
 from sealedge.client.results import ResultCheck
 from sealedge.client.session import SessionOpener, SessionTerms
+from sealedge.client.sessions import Sessions
 from sealedge.client.versions import ModelVersions
 
 
@@ -75,12 +77,14 @@ class SensorParty(Desk):
         self._check = ResultCheck(trust, tiers, "sensor.tiers")
         opener = SessionOpener(trust, name, key, credential, self._terms, randomness)
         pace = Pace(in_flight, retry_seconds, pad_to, one_shot)
-        self._dispatch = Dispatch(trust, name, opener, self._agents, self._outbox, pace)
-        self._dispatch.minimum_version = max(minimum_version, versions.highest(model))
+        self._sessions = Sessions(trust, opener, self._agents, pace)
+        self._dispatch = Dispatch(trust, name, self._sessions, self._agents, self._outbox, pace)
+        self._sessions.minimum_version = max(minimum_version, versions.highest(model))
         self._replies = Replies(
             name,
             key.public,
             self._terms,
+            self._sessions,
             self._dispatch,
             self._outbox,
             self._agents,
@@ -172,11 +176,11 @@ class SensorParty(Desk):
     def _revoked(self, now: float) -> Sequence[Event]:
         self._check.forget()
         events: list[Event] = []
-        for agent in {session.agent for session in self._dispatch.sessions}:
+        for agent in {session.agent for session in self._sessions.all}:
             try:
                 self._agents.live(agent, now)
             except RemoteError as error:
-                events += self._dispatch.lose_those_of(agent, error.reason)
+                events += self._dispatch.drop(self._sessions.of(agent), error.reason)
         return [*events, *self._dispatch.pump(now)]
 
     # Agents and manifests
@@ -185,12 +189,12 @@ class SensorParty(Desk):
         passport = self._agents.accept_result_untrusted(delivery, now)
         if passport is None:
             return []
-        events = self._dispatch.lose_those_before(passport)
+        events = self._dispatch.drop(self._sessions.before(passport), Reason.SESSION_UNKNOWN)
         return [*events, *self._dispatch.pump(now)]
 
     def _presence(self, delivery: Delivery, now: float) -> Sequence[Event]:
         gone = self._agents.accept_status_untrusted(delivery)
-        events = [] if gone is None else self._dispatch.lose_those_of(gone, Reason.NOT_ATTESTED)
+        events = [] if gone is None else self._dispatch.drop(self._sessions.of(gone), Reason.NOT_ATTESTED)
         return [*events, *self._dispatch.pump(now)]
 
     def _manifest(self, delivery: Delivery, now: float) -> Sequence[Event]:
@@ -207,7 +211,7 @@ class SensorParty(Desk):
         events: list[Event] = []
         for request in self._outbox.expired(now):
             entry = self._outbox.entry(request)
-            because = self._dispatch.obstacle or Reason.TIMEOUT
+            because = self._sessions.obstacle or Reason.TIMEOUT
             events += self._dispatch.time_out(request, (entry.expires - entry.created) / 2, now)
             events.append(TimedOut(request, because))
         return self._ended(events, now)

@@ -63,4 +63,4 @@ def test_everything_is_taken_or_refused(delivery: Delivery) -> None:
         events = party.receive(delivery, world.broker.now)
         assert not [each for each in events if isinstance(each, Answered | RequestRefused | ResultReceived)]
     assert len(sensor.pending) == 1
-    assert len(sensor._dispatch.sessions) <= 64
+    assert len(sensor._sessions.all) <= 64

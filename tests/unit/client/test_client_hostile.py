@@ -47,7 +47,7 @@ def sensor(world: World) -> SensorParty:
 
 def inside(sensor: SensorParty) -> Channel:
     """The enclave's side of the sensor's session, as only the enclave could have it."""
-    channel = sensor._dispatch.sessions[-1].channel
+    channel = sensor._sessions.all[-1].channel
     return Channel(channel.session, inward=channel.outward, outward=channel.inward, next_sequence=next(SEQUENCES))
 
 
@@ -59,7 +59,7 @@ def genuine(world: World, sensor: SensorParty) -> InferenceResult:
     enclave = world.parties[AGENT]._enclave
     delivery = Delivery(request.topic, request.payload, request.response_topic, waiting)
     [reply] = [e for e in enclave.receive(delivery, world.broker.now) if isinstance(e, Publication)]
-    session = sensor._dispatch.sessions[-1]
+    session = sensor._sessions.all[-1]
     message = parse_encrypt0_untrusted(reply.payload)
     plaintext = session.channel.open_untrusted(message, Kind.REPLY, sensor._inbox_topic, sensor.name, waiting)
     return decode_message_untrusted(InferenceResult, plaintext)
@@ -122,7 +122,7 @@ def test_the_result_of_another_sensors_request_is_refused(world: World, sensor: 
     world.broker.submit(other, lambda party, now: party.request(b"abc", now, request_id=waiting)[1])
     world.settle()
     reply = world.said_on(other._inbox_topic)[-1]
-    session = other._dispatch.sessions[-1]
+    session = other._sessions.all[-1]
     message = parse_encrypt0_untrusted(reply.payload)
     plaintext = session.channel.open_untrusted(message, Kind.REPLY, other._inbox_topic, other.name, waiting)
     assert say(world, sensor, Kind.REPLY, plaintext, waiting) == ["binding-mismatch"]
@@ -280,7 +280,7 @@ def test_an_accept_for_something_else_is_refused(world: World) -> None:
     world.broker.intercept = lambda each: [] if each.topic == world.topics.session("agent-1") else [each]
     world.infer(sensor, b"abc")
     world.settle()
-    [session] = sensor._dispatch.sessions
+    [session] = sensor._sessions.all
     [(manifest, name)] = sensor._manifests
     good = SessionAccept(
         session=session.identifier,
@@ -324,8 +324,8 @@ def test_a_sensor_does_not_go_back_to_an_older_version(world: World) -> None:
     world.infer(sensor, b"abc")
     world.settle()
     assert world.events(Answered)[-1].version == 2
-    assert sensor._dispatch.minimum_version == 2
+    assert sensor._sessions.minimum_version == 2
     world.broker.crash("sealedge-clinic-sensor-sensor-1")
-    assert world.start_sensor()._dispatch.minimum_version == 2
+    assert world.start_sensor()._sessions.minimum_version == 2
     kid = parse_sign1_untrusted(world.said_on(world.topics.session("agent-1"))[-1].payload).kid
     assert kid == sensor.key.public.thumbprint

@@ -51,7 +51,7 @@ def test_nothing_of_a_reading_or_result_is_published_or_printed(world: World) ->
     world.infer(sensor, SECRET)
     world.broker.advance(2)
     said = b"".join(each.payload for each in world.published)
-    told = repr(world.broker.noted) + repr(sensor._dispatch.sessions) + str(sensor.board.details)
+    told = repr(world.broker.noted) + repr(sensor._sessions.all) + str(sensor.board.details)
     told += repr(sensor._outbox) + repr(list(sensor._dispatch._flights.values()))
     assert b"simulated" in said
     for secret in (SECRET, SECRET[::-1]):

@@ -195,7 +195,7 @@ def test_a_session_whose_counter_is_used_up_is_replaced(world: World) -> None:
     sensor = world.start_sensor()
     world.infer(sensor, b"first")
     world.settle()
-    sensor._dispatch.sessions[0].channel.next_sequence = MAX_SEQUENCE + 1
+    sensor._sessions.all[0].channel.next_sequence = MAX_SEQUENCE + 1
     world.infer(sensor, b"abc")
     world.settle()
     assert outputs(world) == [b"tsrif", b"cba"]
@@ -274,7 +274,7 @@ class TestOneShot:
         assert outputs(world) == [b"cba"] * 3
         assert len(world.said_on(world.topics.session("agent-1"))) == 3
         assert world.said_on(world.topics.request("agent-1")) == []
-        assert sensor._dispatch.sessions == ()
+        assert sensor._sessions.all == ()
 
     def test_a_lost_one_is_sent_again_the_same_and_computed_once(self, world: World, module: Counted) -> None:
         sensor = world.start_sensor(one_shot=True, retry_seconds=2)
