@@ -1,18 +1,17 @@
 """Train, write the weights, compile: once, until the sources or the packages change."""
 
+import io
 import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from guests.breast_cancer.patients import Patients
 from guests.toolchain import compile_c, recipe_digest, write_whole
 from schemas.model import TensorSpec
-
-if TYPE_CHECKING:
-    from guests.breast_cancer.train import Patients
 
 HERE: Final = Path(__file__).parent
 SOURCES: Final = (HERE / "train.py", HERE / "model.c", HERE / "build.py")
@@ -42,6 +41,13 @@ class BuiltModel:
         """The share of held-out patients that are told rightly, 0.0 to 1.0."""
         return self.correct / self.held_out
 
+    def patients(self) -> Patients:
+        """The held-out patients, as `held_out` gives them, without the second that scikit-learn takes to import."""
+        import numpy as np  # noqa: PLC0415 - needs the extra `demo`
+
+        with np.load(_patients_file(self.path), allow_pickle=False) as kept:
+            return Patients(inputs=kept["inputs"], labels=kept["labels"])
+
 
 def build(output_dir: Path, progress: Progress | None = None) -> BuiltModel:
     """`breast_cancer.wasm` in `output_dir`, made anew only when its recipe or the file itself has changed.
@@ -61,7 +67,7 @@ def build(output_dir: Path, progress: Progress | None = None) -> BuiltModel:
     return built
 
 
-def held_out() -> "Patients":
+def held_out() -> Patients:
     """The 171 patients that training never saw: `inputs` float32[171, 30], `labels` int64[171], 1 is malignant.
 
     Raises `ConfigurationError` when scikit-learn is missing.
@@ -74,12 +80,17 @@ def held_out() -> "Patients":
 def _make(path: Path, say: Progress) -> tuple[int, int]:
     """Train and compile; how many held-out patients are told rightly, and how many there are."""
     say("loading", 0.0)
-    from guests.breast_cancer import train  # noqa: PLC0415 - needs the extra `demo`, and a second to import
+    import numpy as np  # noqa: PLC0415 - needs the extra `demo`
+
+    from guests.breast_cancer import train  # noqa: PLC0415 - likewise, and a second to import
 
     seen, unseen = train.patients()
     say("training", 0.6)
     network = train.train(seen)
     say("compiling", 0.8)
+    kept = io.BytesIO()
+    np.savez(kept, inputs=unseen.inputs, labels=unseen.labels)
+    write_whole(_patients_file(path), kept.getvalue())
     with tempfile.TemporaryDirectory() as generated:
         Path(generated, "weights.h").write_text(train.c_header(network), encoding="ascii")
         compile_c(HERE / "model.c", path, Path(generated))
@@ -91,12 +102,16 @@ def _already_built(path: Path, note: Path, recipe: str) -> BuiltModel | None:
     try:
         facts, module = json.loads(note.read_bytes()), path.read_bytes()
         digest = sha256(module).digest()
-        if facts["recipe"] != recipe or facts["wasm"] != digest.hex():
+        if facts["recipe"] != recipe or facts["wasm"] != digest.hex() or not _patients_file(path).is_file():
             return None
         return BuiltModel(path, digest, int(facts["correct"]), int(facts["held_out"]))
     except (OSError, ValueError, KeyError, TypeError):
         # Whatever is not the note that belongs to the module is no reason to trust it: build anew.
         return None
+
+
+def _patients_file(path: Path) -> Path:
+    return path.with_name("held_out.npz")
 
 
 def _say_nothing(_step: str, _done: float) -> None:

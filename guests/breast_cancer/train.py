@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from guests.breast_cancer.patients import Patients
 from protocol.errors import ConfigurationError
 
 try:
@@ -24,14 +25,6 @@ HELD_OUT: Final = 171
 HIDDEN: Final = 16
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Patients:
-    """`inputs` float32[n, 30] as measured, `labels` int64[n]: 1 is malignant, 0 is benign."""
-
-    inputs: Floats
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`sealedge demo`."""
 
+import time
 from typing import Any
 
 import click
@@ -25,10 +26,11 @@ def command(as_json: bool, patients: int | None) -> int:
     from sealedge.operations.demo.display import Display  # noqa: PLC0415 - not for --help
     from sealedge.operations.demo.run import Demo, demo_folder  # noqa: PLC0415
 
+    started = time.perf_counter()
     display = Display(quiet=as_json)
     with display:
         model = display.build(demo_folder())
-        report = Demo(model, display.tell, display.progress, patients).run()
+        report = Demo(model, display.tell, display.progress, patients).run(started)
     found: dict[str, Any] = report.to_json()
     if as_json:
         print_json(found)

@@ -21,7 +21,7 @@ from protocol.party import Event
 from schemas.model import Manifest
 from sealedge.client.api import Sensor
 from sealedge.client.events import Answered, RequestRefused, TimedOut
-from sealedge.client.outcome import Result, answer_of
+from sealedge.client.outcome import Result, answer_of, checked_specs
 from sealedge.client.settings import SensorSettings
 
 Ended = Answered | RequestRefused | TimedOut
@@ -51,7 +51,7 @@ class Sending:
         where the broker is not there, or no manifest of the model comes.
         """
         with self._sensor as sensor:
-            sensor.wait_for_manifest(seconds)
+            checked_specs(sensor.wait_for_manifest(seconds))
             teller = Thread(target=self._tell, daemon=True)
             teller.start()
             fault = self._feed(readings, seconds)

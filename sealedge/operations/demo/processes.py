@@ -71,7 +71,7 @@ class Troupe:
             stream.close()
 
     def wait_for(self, what: Callable[[Said], bool], why: str, seconds: float = 60.0) -> Said:
-        """Listen until something is said that fits. Raises `PartyFailedError` when it is not, or a process ends badly."""
+        """Listen until something is said that fits. Raises `PartyFailedError` if it is not, or a process ends badly."""
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()

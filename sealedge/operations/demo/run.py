@@ -11,7 +11,7 @@ from pathlib import Path
 
 from broker.settings import ConnectionSettings
 from broker.threaded import ThreadedLink
-from guests.breast_cancer.build import BuiltModel, held_out
+from guests.breast_cancer.build import BuiltModel
 from schemas.kinds import Role
 from sealedge.operations.demo.eavesdropper import Eavesdropper, Found, pieces, private_keys, search
 from sealedge.operations.demo.processes import Said
@@ -44,13 +44,15 @@ class Demo:
 
     def __init__(self, model: BuiltModel, tell: Tell, progress: Progress, limit: int | None = None) -> None:
         self._model, self._tell, self._progress = model, tell, progress
-        patients = held_out()
+        patients = model.patients()
         self._readings = patients.inputs[:limit]
         self._labels = [int(label) for label in patients.labels[:limit]]
 
-    def run(self) -> DemoReport:
-        """Play it. Raises `SealedgeError` when a party does not come up or does not answer."""
-        started = time.perf_counter()
+    def run(self, started: float) -> DemoReport:
+        """Play it. `started` is when the person began to wait (`time.perf_counter`).
+
+        Raises `SealedgeError` when a party does not come up or does not answer.
+        """
         ear = Eavesdropper()
         with ExitStack() as closing:
             stage = closing.enter_context(Stage(self._model, self._tell))
