@@ -135,7 +135,9 @@ def _explained(error: click.ClickException) -> str:
 
 
 def _fail(line: str, status: int) -> int:
-    print(f"sealedge: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    """One line. What a stranger chose may be in it: no control character reaches the terminal."""
+    said = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(line.split()))
+    print(f"sealedge: {said}", file=sys.stderr, flush=True)
     return status
 
 

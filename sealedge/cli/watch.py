@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def command(config: Path | None, fleet: Path | None, broker: str | None, as_json: bool) -> int:
     """Watch a fleet: type, topic, sender, sizes and order of every message, never its content.
 
-    Begins with what is retained (R). Senders are what they claim to be: nothing is verified here. SIGTERM and
+    Begins with what is retained (R). Senders are what they claim to be: no message is
+    verified here. SIGTERM and
     SIGINT end it.
 
     \b
@@ -32,6 +33,7 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
     """
     from broker.link import Link  # noqa: PLC0415 - not for --help
     from broker.process import run  # noqa: PLC0415
+    from sealedge.client.key_files import read_authority  # noqa: PLC0415
     from sealedge.operations.watch import Seen, Watcher  # noqa: PLC0415
 
     settings = _settings(config, fleet).with_broker(broker)
@@ -43,7 +45,8 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
         else:
             log(event)
 
-    watcher = Watcher(settings.fleet, f"sealedge-{settings.fleet}-watch-{os.urandom(4).hex()}")
+    authority = None if settings.authority is None else read_authority(settings.path(settings.authority))
+    watcher = Watcher(settings.fleet, f"sealedge-{settings.fleet}-watch-{os.urandom(4).hex()}", authority)
     return run(Link(watcher, settings.connection, listener=listen))
 
 

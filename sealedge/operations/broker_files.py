@@ -9,7 +9,7 @@ from broker.acl import acl_file
 from broker.mosquitto import configuration
 from sealedge.operations import texts
 from sealedge.operations.access import members
-from sealedge.operations.fleet import Fleet
+from sealedge.operations.fleet import Fleet, make_folder
 from storage.files import write_private
 
 _START: Final = """\
@@ -31,7 +31,7 @@ def write(fleet: Fleet) -> None:
     write_private(folder / "broker.toml", f"# For `sealedge broker`: trials on this machine.\n{trial}".encode())
     write_private(folder / "mosquitto.conf", mosquitto_conf(fleet).encode())
     write_private(folder / "acl", acl_file(fleet.name, members(fleet)).encode())
-    (folder / "data").mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder / "data")
 
 
 def mosquitto_conf(fleet: Fleet) -> str:

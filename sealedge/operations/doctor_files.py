@@ -23,6 +23,7 @@ from sealedge.operations.settings import (
     OperatorSettings,
     PublisherSettings,
     VerifierSettings,
+    load_client,
     load_settings,
 )
 from storage.files import read_bytes
@@ -44,7 +45,7 @@ def load_any(path: Path) -> Any:
     """The settings of whichever party the file is named for. Raises `ConfigurationError`."""
     role = path.stem
     if role in _CLIENTS:
-        return _CLIENTS[role].load(path)
+        return load_client(_CLIENTS[role], path)
     if role not in _SETTINGS:
         known = ", ".join(f"{each}.toml" for each in (*_SETTINGS, *_CLIENTS))
         raise ConfigurationError(f"{path}: is none of {known}")

@@ -18,7 +18,7 @@ from schemas.kinds import Role, Tier
 from sealedge.client.key_files import write_kem_key, write_signing_key
 from sealedge.operations import texts
 from sealedge.operations.access import grant, member
-from sealedge.operations.fleet import Fleet, check_name
+from sealedge.operations.fleet import Fleet, check_name, make_folder
 from storage.files import write_private
 
 SIGNING, KEM, CHIP = "signing.pem", "kem.key", "chip.pem"
@@ -50,8 +50,7 @@ def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Random
     seat = _Seat(fleet, role, name, fleet.folder.party(role, name))
     if seat.folder.exists():
         raise ConfigurationError(f"{seat.folder}: there is a {role} of this name already")
-    # Path.mkdir gives its mode to the last folder alone.
-    seat.folder.parent.mkdir(mode=0o700, exist_ok=True)
+    make_folder(seat.folder)
     about = _ENROL[role](seat, now, randomness)
     broker = grant(fleet, member(role, name), seat.folder, seat.trust, now=now, randomness=randomness)
     said = texts.party(fleet.name, role, name, seat.trust) + about + "\n" + texts.table(broker, "broker")

@@ -168,6 +168,16 @@ def read_public_key(path: Path) -> VerifyingKey:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
+def make_folder(path: Path) -> None:
+    """The folder, and those above it, owner-only; it may exist. Raises `ConfigurationError`."""
+    try:
+        # Path.mkdir gives its mode to the last folder alone.
+        for each in reversed((path, *path.parents)):
+            each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be made: {error.strerror}") from error
+
+
 def check_name(what: str, name: str) -> str:
     """The name, if it may stand in a topic. Raises `ConfigurationError`."""
     if not _NAME.fullmatch(name):

@@ -16,7 +16,15 @@ from sealedge.operations import broker_files, texts
 from sealedge.operations.access import THE_OPERATOR, grant
 from sealedge.operations.authority import Authority
 from sealedge.operations.enrol import enrol
-from sealedge.operations.fleet import AUTHORITY_KEY, BROKER_CA, Fleet, FleetDescription, FleetFolder, check_name
+from sealedge.operations.fleet import (
+    AUTHORITY_KEY,
+    BROKER_CA,
+    Fleet,
+    FleetDescription,
+    FleetFolder,
+    check_name,
+    make_folder,
+)
 from storage.files import write_private
 
 PLAIN_BROKER: Final = "mqtt://127.0.0.1:1883"
@@ -81,8 +89,8 @@ def create_fleet(directory: Path, plan: FleetPlan, *, now: float, randomness: Ra
     Raises `ConfigurationError`, and leaves nothing behind then.
     """
     _refuse_existing(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    make_folder(directory.parent)
+    staging = _staging(directory)
     try:
         fleet = _create(FleetFolder(staging), plan, now, randomness)
         _put_in_place(staging, directory)
@@ -129,7 +137,8 @@ def _create_operator(fleet: Fleet, now: float, randomness: Randomness) -> None:
     """The operator's access to the broker, and no key: it may watch, and publish what the authority signed."""
     folder = fleet.folder.operator
     broker = grant(fleet, THE_OPERATOR, folder, "../trust", now=now, randomness=randomness)
-    said = texts.table([("fleet", fleet.name)]) + "\n" + texts.table(broker, "broker")
+    about = texts.table([("fleet", fleet.name), ("authority", f"../trust/{fleet.folder.authority_public.name}")])
+    said = about + "\n" + texts.table(broker, "broker")
     write_private(folder / OPERATOR_FILE, said.encode())
 
 
@@ -149,6 +158,14 @@ def _refuse_existing(directory: Path) -> None:
     if is_taken:
         what = "a fleet already" if FleetFolder(directory).description.exists() else "not empty"
         raise ConfigurationError(f"{directory}: is {what}, and nothing is overwritten")
+
+
+def _staging(directory: Path) -> Path:
+    """Beside the fleet to be, since only a rename within one file system is atomic. mkdtemp's mode is 0700."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: cannot be made: {error.strerror}") from error
 
 
 def _put_in_place(staging: Path, directory: Path) -> None:

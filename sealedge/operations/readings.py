@@ -77,7 +77,7 @@ def _json_lines(source: str, lines: Iterable[tuple[int, str]]) -> Iterator[Readi
 def _csv_rows(source: str, lines: Iterable[tuple[int, str]]) -> Iterator[Reading]:
     is_first = True
     for number, line in lines:
-        row = [_number(cell) for cell in next(csv.reader([line]))]
+        row = [_number(cell) for cell in _cells(source, number, line)]
         heading, is_first = is_first and all(cell is None for cell in row), False
         if heading:
             continue
@@ -85,6 +85,13 @@ def _csv_rows(source: str, lines: Iterable[tuple[int, str]]) -> Iterator[Reading
             column = row.index(None) + 1
             raise ConfigurationError(f"{source}: line {number}, column {column} is not a number")
         yield list[object](row)
+
+
+def _cells(source: str, number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise ConfigurationError(f"{source}: line {number} is not CSV: {error}") from None
 
 
 def _number(cell: str) -> int | float | None:

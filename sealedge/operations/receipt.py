@@ -106,8 +106,16 @@ def _anchored_untrusted(data: bytes, authority: VerifyingKey, anchors: Anchors, 
     claimed = decode_message_untrusted(AttestationResult, parse_sign1_untrusted(data).payload)
     trust = Trust(anchors.fleet or credential.fleet, authority, MemoryStore())
     if anchors.revocations is not None:
-        trust.revocations.accept_untrusted(anchors.revocations)
+        _accept(trust, anchors.revocations)
     return open_past_attestation_result_untrusted(data, trust, min(now, claimed.issued))
+
+
+def _accept(trust: Trust, revocations: bytes) -> None:
+    """A list of our own folder: if it is wrong, that is our fault and not the receipt's."""
+    try:
+        trust.revocations.accept_untrusted(revocations)
+    except RemoteError as error:
+        raise ConfigurationError(f"the revocation list is not this authority's: {error}") from None
 
 
 def _pinned_untrusted(data: bytes, verifier: VerifyingKey, fleet: str | None) -> Passport:

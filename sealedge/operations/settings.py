@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from broker.settings import ConnectionSettings
 from protocol.errors import ConfigurationError, Finding
 from publisher.policy import ReleasePolicy
 from schemas.base import Name
-from sealedge.client.settings import BrokerSettings
+from sealedge.client.settings import BrokerSettings, ClientSettings
 from storage.files import read_text
 
 PREFIX: Final = "SEALEDGE_"
@@ -27,13 +27,14 @@ NESTED: Final = "__"
 
 
 class OperatorSettings(BaseSettings):
-    """`operator.toml`: no party, only a way into the broker. `folder` is that of the file."""
+    """`operator.toml`: no party, only a way into the broker. `folder` is that of the file, and said nowhere else."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=NESTED)
 
     folder: Path = Path()
     fleet: Name
     broker: BrokerSettings
+    authority: Path | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -97,27 +98,46 @@ class AgentSettings(PartySettings):
 
 
 S = TypeVar("S", bound=OperatorSettings)
+C = TypeVar("C", bound=ClientSettings)
 B = TypeVar("B", bound=BaseModel)
 
 
 def load_settings(model: type[S], path: Path) -> S:
     """The settings in this file and in the environment. Raises `ConfigurationError`."""
-    values = read_toml(path)
-    try:
-        return model(**{**values, "folder": path.parent})
-    except ValidationError as error:
-        raise explained(path, error) from None
+    return _constructed(model, path, read_toml(path))
 
 
 def access_of(path: Path) -> OperatorSettings:
     """The fleet and the `[broker]` of any party's settings, or of `operator.toml`. Raises `ConfigurationError`."""
     values = read_toml(path)
-    wanted: dict[str, Any] = {name: values[name] for name in ("fleet", "broker") if name in values}
-    wanted["folder"] = path.parent
+    known: dict[str, Any] = {name: values[name] for name in ("fleet", "broker", "authority") if name in values}
+    return _constructed(OperatorSettings, path, known)
+
+
+def load_client(model: type[C], path: Path) -> C:
+    """A sensor's or consumer's settings. Raises `ConfigurationError`."""
     try:
-        return OperatorSettings(**wanted)
+        return model.load(path)
+    except SettingsError as error:
+        raise _unparsed(path, error) from None
+
+
+def _constructed(model: type[S], path: Path, values: dict[str, Any]) -> S:
+    """Names that begin with an underscore steer pydantic-settings itself, and are no settings."""
+    reserved = next((name for name in values if name == "folder" or name.startswith("_")), None)
+    if reserved is not None:
+        raise ConfigurationError(f"{path}: {reserved} is not a setting")
+    try:
+        return model(**{**values, "folder": path.parent})
     except ValidationError as error:
         raise explained(path, error) from None
+    except SettingsError as error:
+        raise _unparsed(path, error) from None
+
+
+def _unparsed(path: Path, error: SettingsError) -> ConfigurationError:
+    """Lists and tables are JSON in the environment. The message names the field, never its value."""
+    return ConfigurationError(f"{path}: the environment is not JSON where it must be: {error}")
 
 
 def with_broker(settings: B, url: str | None) -> B:

@@ -1,8 +1,8 @@
 """An operator's view of a fleet: who says what to whom, how much of it, in which order. Never the content.
 
-All that is shown is what anybody on the broker sees, and what senders claim: no signature is checked here, and no
-line means more than that somebody said so. The sender's key id is put beside the name whose credential was seen with
-that key, as a help for the eye.
+All that is shown is what anybody on the broker sees, and what senders claim: no message's signature is checked here,
+and a line means no more than that somebody said so. Beside a key id stands the name of the credential that was seen
+with it, with a question mark unless the authority signed that name for that key.
 """
 
 import json
@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from protocol.cose import parse_encrypt0_untrusted, parse_encrypt_untrusted, parse_sign1_untrusted
+from protocol.cose import Sign1, parse_encrypt0_untrusted, parse_encrypt_untrusted, parse_sign1_untrusted
 from protocol.errors import RemoteError
+from protocol.keys import VerifyingKey
 from protocol.messages import decode_message_untrusted
 from protocol.party import Delivery, Event, Publication, Subscription
 from schemas.attestation import Credential
+from schemas.kinds import Kind
 from schemas.topics import FleetTopics
 
 MAX_NAMES: Final = 4096
@@ -45,8 +47,8 @@ class Watcher:
 
     deadline = None
 
-    def __init__(self, fleet: str, client_id: str) -> None:
-        self.client_id = client_id
+    def __init__(self, fleet: str, client_id: str, authority: VerifyingKey | None = None) -> None:
+        self.client_id, self._authority = client_id, authority
         self._everything = FleetTopics(fleet).everything
         self._prefix = len(self._everything) - 1
         self._names: OrderedDict[bytes, str] = OrderedDict()
@@ -105,13 +107,28 @@ class Watcher:
         return _short(message.typ), {"sender": f"{message.kid.hex()[:16]} {name}".rstrip()}
 
     def _learn_untrusted(self, kid: bytes, credential: bytes) -> None:
+        if not self._names.get(kid, "?").endswith("?"):
+            return
         try:
-            found = decode_message_untrusted(Credential, parse_sign1_untrusted(credential).payload)
+            signed = parse_sign1_untrusted(credential)
+            found = decode_message_untrusted(Credential, signed.payload)
         except RemoteError:
             return
-        self._names[kid] = f"{found.role}/{found.subject}"
+        sure = _is_vouched_untrusted(signed, found, kid, self._authority)
+        self._names[kid] = f"{found.role}/{found.subject}{'' if sure else '?'}"
         if len(self._names) > MAX_NAMES:
             self._names.popitem(last=False)
+
+
+def _is_vouched_untrusted(signed: Sign1, found: Credential, kid: bytes, authority: VerifyingKey | None) -> bool:
+    """Whether the authority gave this name to this key. An enrolment has no key: an enclave's name stays a claim."""
+    if authority is None or found.confirmation is None:
+        return False
+    try:
+        signed.verify(authority, typ=str(Kind.CREDENTIAL))
+        return VerifyingKey.from_cose_key_untrusted(found.confirmation.signing_key).thumbprint == kid
+    except RemoteError:
+        return False
 
 
 def _status_untrusted(payload: bytes) -> tuple[str, dict[str, str | int]]:

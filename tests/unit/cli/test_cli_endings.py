@@ -126,6 +126,8 @@ WRONG: dict[str, Callable[[Path, Path], list[str]]] = {
     "certificates without TLS": lambda f, t: ["init", str(t / "y"), "--fleet", "p", "--tls", "--broker", "mqtt://x"],
     "an existing fleet": lambda f, t: ["init", str(f), "--fleet", "plant"],
     "a folder with something in it": lambda f, t: ["init", str(Path(write(t / "z", "z")).parent), "--fleet", "plant"],
+    "a file for a folder": lambda f, t: ["init", str(Path(write(t / "z", "z")) / "y"), "--fleet", "p"],
+    "a folder that cannot be": lambda f, t: ["init", "/proc/sealedge/y", "--fleet", "p"],
     "enrol nowhere": lambda f, t: ["enrol", "sensor", "s", "--fleet", str(t)],
     "enrol twice": lambda f, t: ["enrol", "sensor", "sensor-1", "--fleet", str(f)],
     "enrol a way out": lambda f, t: ["enrol", "sensor", "../x", "--fleet", str(f)],

@@ -1,11 +1,13 @@
 """The doctor says what is wrong with files, machine and broker, and how to mend it."""
 
 import os
+import shutil
 import socket
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,16 +23,23 @@ from sealedge.operations.authority import CREDENTIAL_DAYS, DAY, REVOCATION_DAYS
 from sealedge.operations.connack import BrokerFeatures, ask_broker
 from sealedge.operations.doctor import Check, check_broker, check_machine, has_failed
 from sealedge.operations.doctor_files import check_fleet, check_party
-from sealedge.operations.fleet import Fleet
+from sealedge.operations.fleet import Fleet, FleetFolder
 from sealedge.operations.init import FleetPlan, create_fleet
 
 NOW = 1_800_000_000.0
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    folder = tmp_path_factory.mktemp("doctor") / "plant"
+    return create_fleet(folder, FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
+
+
 @pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    plan = FleetPlan("plant", tee=Tier.SIMULATED)
-    return create_fleet(tmp_path / "plant", plan, now=NOW, randomness=os.urandom)
+def fleet(made: Fleet, tmp_path: Path) -> Fleet:
+    """A copy that a test may spoil."""
+    shutil.copytree(made.folder.directory, tmp_path / "plant")
+    return replace(made, folder=FleetFolder(tmp_path / "plant"))
 
 
 def levels(checks: Iterator[Check]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -138,9 +139,8 @@ def test_the_authoritys_key_is_where_it_belongs_and_nowhere_else(fleet: Fleet) -
 # Enrolling
 
 
-def test_a_party_enrolled_later_is_like_those_before(tmp_path: Path) -> None:
-    make(tmp_path / "plant")
-    fleet = open_fleet(tmp_path / "plant")
+def test_a_party_enrolled_later_is_like_those_before(fleet: Fleet, tmp_path: Path) -> None:
+    fleet = open_fleet(shutil.copytree(fleet.folder.directory, tmp_path / "plant"))
     folder = enrol(fleet, Role.SENSOR, "gate-3", now=NOW, randomness=os.urandom)
     settings = SensorSettings.load(folder / "sensor.toml")
     trust = Trust("plant", fleet.authority.key.public, MemoryStore())
@@ -152,24 +152,23 @@ def test_a_party_enrolled_later_is_like_those_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_every_role_can_be_enrolled(role: Role, tmp_path: Path) -> None:
-    make(tmp_path / "plant", agents=(), sensors=(), consumers=())
-    fleet = open_fleet(tmp_path / "plant")
+def test_every_role_can_be_enrolled(role: Role, fleet: Fleet, tmp_path: Path) -> None:
+    fleet = open_fleet(shutil.copytree(fleet.folder.directory, tmp_path / "plant"))
     folder = enrol(fleet, role, "second", now=NOW, randomness=os.urandom)
     assert load_any(folder / f"{role}.toml").name == "second"
     assert (role, "second") in fleet.folder.parties()
 
 
 @pytest.mark.parametrize("name", ["", "-", "a/b", "..", "A", "a" * 33, "a\nb", "é"])
-def test_a_name_that_would_change_a_topic_or_a_path_is_refused(name: str, tmp_path: Path) -> None:
-    make(tmp_path / "plant")
+def test_a_name_that_would_change_a_topic_or_a_path_is_refused(name: str, fleet: Fleet) -> None:
+    before = fleet.folder.parties()
     with pytest.raises(ConfigurationError, match="name"):
-        enrol(open_fleet(tmp_path / "plant"), Role.SENSOR, name, now=NOW, randomness=os.urandom)
+        enrol(fleet, Role.SENSOR, name, now=NOW, randomness=os.urandom)
+    assert fleet.folder.parties() == before
 
 
-def test_nothing_is_enrolled_under_another_authoritys_key(tmp_path: Path) -> None:
-    fleet = make(tmp_path / "plant")
-    path = fleet.folder.authority / "authority.pem"
+def test_nothing_is_enrolled_under_another_authoritys_key(fleet: Fleet, tmp_path: Path) -> None:
+    path = shutil.copytree(fleet.folder.directory, tmp_path / "plant") / "authority" / "authority.pem"
     path.write_bytes(SigningKey.generate().pem())
     with pytest.raises(ConfigurationError, match="is not the authority"):
         open_fleet(tmp_path / "plant")

@@ -89,6 +89,11 @@ def test_another_key_or_fleet_does_not_hold(anchors: Anchors) -> None:
         check(anchors=anchors)
 
 
+def test_a_list_of_another_authority_is_our_own_fault() -> None:
+    with pytest.raises(ConfigurationError, match="revocation list"):
+        check(anchors=replace(AUTHORITY, revocations=OTHER.revocations))
+
+
 def test_a_publisher_signs_no_attestation_results() -> None:
     """Its credential is the same authority's; its role is not a verifier's."""
     publisher = WORLD.holder(Role.PUBLISHER, "publisher")

@@ -1,6 +1,7 @@
 """Revoking counts up, keeps what was revoked, and names things by the files that hold them."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,17 @@ from storage.store import MemoryStore
 NOW = 1_800_000_000.0
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("revoke") / "plant"
+    create_fleet(folder, FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
+    return folder
+
+
 @pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    create_fleet(tmp_path / "plant", FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
-    return open_fleet(tmp_path / "plant")
+def fleet(made: Path, tmp_path: Path) -> Fleet:
+    """A copy that a test may spoil."""
+    return open_fleet(shutil.copytree(made, tmp_path / "plant"))
 
 
 def named(fleet: Fleet, kind: str, text: object) -> list[bytes]:

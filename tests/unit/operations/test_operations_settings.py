@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
+from sealedge.client.settings import ConsumerSettings
 from sealedge.operations.embedded import load_embedded
 from sealedge.operations.settings import (
+    AgentSettings,
     OperatorSettings,
     PublisherSettings,
     VerifierSettings,
     access_of,
+    load_client,
     load_settings,
     with_broker,
 )
@@ -83,6 +86,8 @@ def test_a_dotenv_file_decides_nothing(file: Path, monkeypatch: pytest.MonkeyPat
         ('url = "mqtt://broker:1883"', "", "broker.url is missing"),
         ('url = "mqtt://broker:1883"', 'uri = "x"\nurl = "y"', "broker.uri is not a setting"),
         ("[broker]", "[broker", "is not TOML"),
+        ('name = "verifier"', 'name = "verifier"\n_env_file = "x"', "_env_file is not a setting"),
+        ('name = "verifier"', 'name = "verifier"\nfolder = "/"', "folder is not a setting"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(old: str, new: str, said: str, file: Path) -> None:
@@ -109,6 +114,22 @@ def test_a_password_is_in_no_text_form(file: Path) -> None:
 def test_the_variable_is_named_where_it_is_at_fault(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEALEDGE_BROKER__KEEPALIVE", "soon")
     assert refusal(file).startswith("configuration: SEALEDGE_BROKER__KEEPALIVE: broker.keepalive is wrong")
+
+
+@pytest.mark.parametrize("variable", ["SEALEDGE_BROKER", "SEALEDGE_MODELS"])
+def test_an_environment_that_is_not_json_where_it_must_be_is_one_line(
+    variable: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "geheim")
+    with pytest.raises(ConfigurationError, match="not JSON") as refused:
+        load_settings(AgentSettings, file)
+    assert "geheim" not in refused.value.diagnostics
+
+
+def test_a_clients_settings_are_told_the_same_way(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALEDGE_TIERS", "geheim")
+    with pytest.raises(ConfigurationError, match="not JSON"):
+        load_client(ConsumerSettings, file)
 
 
 def test_a_publisher_says_to_whom_it_lends(file: Path) -> None:

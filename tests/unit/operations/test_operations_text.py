@@ -56,6 +56,7 @@ def test_readings_are_read(name: str, text: str, expected: list[list[object]] | 
         ("a.csv", "1,2\n1,two\n", "line 2, column 2"),
         ("a.csv", "1,\n", "line 1, column 2"),
         ("a.csv", "a,b\nc,d\n", "line 2, column 1"),
+        ("a.csv", "1," + "2" * 200_000, "line 1 is not CSV"),
         ("a.jsonl", "[1]\n{}\n", "line 2 is not a JSON array"),
         ("a.jsonl", "[" * 100_000, "line 1 is not a JSON array"),
     ],

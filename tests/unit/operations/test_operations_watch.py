@@ -47,7 +47,7 @@ def world() -> World:
 
 
 def seen(world: World) -> list[Seen]:
-    watcher = Watcher(world.fleet, "watch")
+    watcher = Watcher(world.fleet, "watch", world.authority.key.public)
     deliveries = [Delivery(each.topic, each.payload, correlation=each.correlation) for each in world.published]
     return [watcher.described_untrusted(each) for each in deliveries]
 
@@ -65,6 +65,19 @@ def test_senders_are_named_once_their_credential_was_seen(world: World) -> None:
     assert {each.sender.partition(" ")[2] for each in results} == {"verifier/verifier"}
     (result,) = [each for each in found if each.kind == "result"]
     assert result.recipients == 1
+
+
+def test_a_name_that_nobody_vouches_for_is_a_question(world: World) -> None:
+    other = World(1).start_all()
+    watcher = Watcher(world.fleet, "watch", world.authority.key.public)
+    ours = world.said_on(world.topics.manifest("scan"))[0].payload
+    theirs = other.said_on(other.topics.manifest("scan"))[0].payload
+    enclaves = world.said_on(world.topics.attest("agent-1"))[0].payload
+    described = [
+        watcher.described_untrusted(Delivery("sealedge/v1/clinic/x", each)) for each in (ours, theirs, enclaves)
+    ]
+    names = [each.sender.partition(" ")[2] for each in described]
+    assert names == ["publisher/publisher", "publisher/publisher?", "agent/agent-1?"]
 
 
 def test_requests_are_counted_by_their_partial_iv(world: World) -> None:
