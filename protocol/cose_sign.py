@@ -14,7 +14,12 @@ from cbor2 import CBORTag
 
 from protocol import cbor
 from protocol.algorithms import ACCEPTED_SIGNATURES, Header
-from protocol.cose_structure import check_headers_untrusted, envelope_untrusted, protected_untrusted, sig_structure
+from protocol.cose_structure import (
+    check_headers_untrusted,
+    envelope_untrusted,
+    known_protected_untrusted,
+    sig_structure,
+)
 from protocol.errors import AuthenticationError, Finding, MalformedError, UnexpectedError, UnsupportedError
 from protocol.keys import SigningKey, VerifyingKey
 from schemas.reason import Reason
@@ -80,7 +85,7 @@ def parse_sign1_untrusted(data: bytes, *, max_bytes: int = cbor.MAX_MESSAGE) -> 
     detached payload (nil) is refused.
     """
     protected, unprotected, payload, signature = envelope_untrusted(data, SIGN1_TAG, 4, max_bytes)
-    headers = protected_untrusted(protected, _PROTECTED, _NONE)
+    headers = known_protected_untrusted(protected, _PROTECTED)
     check_headers_untrusted(unprotected, _NONE, _UNPROTECTED)
     if headers[Header.ALG] not in ACCEPTED_SIGNATURES:
         raise UnsupportedError(f"signature algorithm {headers[Header.ALG]} is not accepted")

@@ -4,6 +4,9 @@ Headers are read against a list of labels: what is not on it is refused, `crit` 
 this code does not understand cannot be obeyed (RFC 9052 §3.1).
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from cbor2 import CBORTag
@@ -52,6 +55,12 @@ def envelope_parts_untrusted(message: cbor.CborValue, parts: int) -> list[Any]:
     if not (isinstance(protected, bytes) and isinstance(unprotected, dict) and isinstance(content, bytes)):
         raise MalformedError("COSE parts are a byte string, a map and a byte string")
     return message
+
+
+@lru_cache(maxsize=256)
+def known_protected_untrusted(encoded: bytes, required: frozenset[int]) -> Mapping[int, Any]:
+    """What `protected_untrusted` gives, remembered: for headers that one signer repeats in every message."""
+    return MappingProxyType(protected_untrusted(encoded, required, frozenset()))
 
 
 def protected_untrusted(encoded: bytes, required: frozenset[int], optional: frozenset[int]) -> dict[int, Any]:

@@ -19,6 +19,9 @@ MAX_INPUT = MAX_MESSAGE - 2**17
 
 BUCKET_PREFIX = "outbox:"
 
+AT_HAND, SMALL = 64, 4096
+"""How many of the newest entries, of at most so many bytes each, are kept in memory besides."""
+
 
 class OutboxFullError(LocalError):
     """Nothing more is accepted until a request has ended. Nothing that was accepted is dropped."""
@@ -48,6 +51,7 @@ class Outbox:
         self._pending: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._bytes = 0
         self._expiries: list[tuple[int, bytes]] = []
+        self._at_hand: OrderedDict[bytes, Entry] = OrderedDict()
         for request, value in store.items(self._bucket):
             self._index(_decode(request, value))
 
@@ -69,10 +73,17 @@ class Outbox:
         self._check_room(len(entry.input))
         self._store.write(self._bucket, entry.request, encode([entry.created, entry.expires, entry.input]))
         self._index(entry)
+        if len(entry.input) <= SMALL:
+            self._at_hand[entry.request] = entry
+            if len(self._at_hand) > AT_HAND:
+                self._at_hand.popitem(last=False)
         return True
 
     def entry(self, request: bytes) -> Entry:
         """A pending request. Raises `ProtocolMisuseError` for any other."""
+        at_hand = self._at_hand.get(request)
+        if at_hand is not None:
+            return at_hand
         value = self._store.read(self._bucket, request) if request in self._pending else None
         if value is None:
             raise ProtocolMisuseError(f"no request {request.hex()} is pending")
@@ -80,6 +91,7 @@ class Outbox:
 
     def withdraw(self, request: bytes) -> None:
         """The request has ended: it is pending no more. It stays on disk until `remove`."""
+        self._at_hand.pop(request, None)
         _, size = self._pending.pop(request, (0, 0))
         self._bytes -= size
 
