@@ -35,4 +35,4 @@ def command(role: str, name: str, fleet: Path) -> None:
     click.echo(f"{role} {name} in {folder}")
     click.echo(f"Give the broker's machine the new {opened.folder.broker}, where the broker knows accounts.")
     if role == "consumer":
-        click.echo("Sensors whose results it shall read name its credential.cwt in `recipients` of their sensor.toml.")
+        click.echo("Sensors whose results it shall read need its credential.cwt, in `recipients` of their sensor.toml.")

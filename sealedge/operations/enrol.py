@@ -1,6 +1,7 @@
 """Adding a party to a fleet: its keys, the authority's word for them, its settings, its way into the broker.
 
-verifier, publisher, sensor     signing.pem  credential.cwt
+verifier, publisher             signing.pem  credential.cwt
+sensor                          the same, and recipients/CONSUMER.cwt
 consumer                        signing.pem  kem.key  credential.cwt
 agent                           chip.pem (simulated TEE)  enrolment.cwt: its own keys are made in its enclave
 """
@@ -19,10 +20,10 @@ from sealedge.client.key_files import write_kem_key, write_signing_key
 from sealedge.operations import texts
 from sealedge.operations.access import grant, member
 from sealedge.operations.fleet import Fleet, check_name, make_folder
-from storage.files import write_private
+from storage.files import read_bytes, write_private
 
 SIGNING, KEM, CHIP = "signing.pem", "kem.key", "chip.pem"
-CREDENTIAL, ENROLMENT = "credential.cwt", "enrolment.cwt"
+CREDENTIAL, ENROLMENT, RECIPIENTS = "credential.cwt", "enrolment.cwt", "recipients"
 _TRUST: Final = "trust"
 
 
@@ -87,12 +88,15 @@ def _agent(seat: _Seat, now: float, randomness: Randomness) -> str:
 
 
 def _sensor(seat: _Seat, now: float, randomness: Randomness) -> str:
-    """Its results go to every consumer that the fleet has by now."""
+    """Its results go to every consumer that the fleet has by now; its folder holds copies of their credentials."""
     _vouch(seat, now, randomness)
-    fleet = seat.fleet
-    consumers = [name for role, name in fleet.folder.parties() if role is Role.CONSUMER]
-    files = [os.path.relpath(fleet.folder.party(Role.CONSUMER, name) / CREDENTIAL, seat.folder) for name in consumers]
-    return texts.sensor(fleet.description.model, _tiers(fleet), files)
+    folder = seat.fleet.folder
+    consumers = [name for role, name in folder.parties() if role is Role.CONSUMER]
+    recipients = [f"{RECIPIENTS}/{name}.cwt" for name in consumers]
+    for name, recipient in zip(consumers, recipients, strict=True):
+        credential = read_bytes(folder.party(Role.CONSUMER, name) / CREDENTIAL)
+        write_private(seat.folder / recipient, credential, replace=False)
+    return texts.sensor(seat.fleet.description.model, _tiers(seat.fleet), recipients)
 
 
 def _consumer(seat: _Seat, now: float, randomness: Randomness) -> str:

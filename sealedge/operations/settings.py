@@ -128,7 +128,8 @@ def _constructed(model: type[S], path: Path, values: dict[str, Any]) -> S:
     if reserved is not None:
         raise ConfigurationError(f"{path}: {reserved} is not a setting")
     try:
-        return model(**{**values, "folder": path.parent})
+        # After the environment, too: SEALEDGE_FOLDER would move every relative path.
+        return model(**values).model_copy(update={"folder": path.parent})
     except ValidationError as error:
         raise explained(path, error) from None
     except SettingsError as error:

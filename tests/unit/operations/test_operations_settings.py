@@ -48,6 +48,7 @@ def refusal(path: Path) -> str:
 
 def test_paths_start_at_the_file(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALEDGE_FOLDER", "/elsewhere")
     settings = load_settings(VerifierSettings, file)
     assert settings.path(settings.authority) == file.parent / "../trust/authority.cose"
     assert settings.path(settings.state) == file.parent / "state"
