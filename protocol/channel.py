@@ -17,6 +17,8 @@ from schemas.reason import Reason
 WINDOW = 64
 """How far behind the highest sequence number a message may be (the size of RFC 4303's default window)."""
 
+_WINDOW_MASK = (1 << WINDOW) - 1
+
 MAX_SEQUENCE = 2**40 - 1
 """Partial IVs are at most 5 bytes (RFC 8613 §7.2.1): a session that long must be opened anew."""
 
@@ -42,8 +44,9 @@ class ReplayWindow:
                 finding=Finding("sequence", f"> {self._highest - WINDOW} and new", str(sequence)),
             )
         if behind < 0:
-            self._seen = (self._seen << -behind | 1) & (1 << WINDOW) - 1
-            self._highest = sequence
+            # The peer chooses how far it jumps: beyond the window nothing is left to shift.
+            kept = self._seen << -behind & _WINDOW_MASK if -behind < WINDOW else 0
+            self._seen, self._highest = kept | 1, sequence
         else:
             self._seen |= 1 << behind
 

@@ -14,7 +14,9 @@ from schemas.session import InferenceRequest
 
 SECRET_NAMES = {"secret", "salt", "content_key", "keys", "input", "output", "padding"}
 MODULES = (schemas.attestation, schemas.model, schemas.session, schemas.status)
-MODELS = [each for module in MODULES for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, Message)]
+MODELS = [
+    each for module in MODULES for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, Message)
+]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
