@@ -43,12 +43,17 @@ class ReplayWindow:
                 reason=Reason.REPLAYED,
                 finding=Finding("sequence", f"> {self._highest - WINDOW} and new", str(sequence)),
             )
-        if behind < 0:
-            # The peer chooses how far it jumps: beyond the window nothing is left to shift.
-            kept = self._seen << -behind & _WINDOW_MASK if -behind < WINDOW else 0
-            self._seen, self._highest = kept | 1, sequence
-        else:
-            self._seen |= 1 << behind
+        self.mark(sequence)
+
+    def mark(self, sequence: int) -> None:
+        """Let a number in at no later time, whether or not it was in before. For authentic messages alone."""
+        ahead = sequence - self._highest
+        if ahead > 0:
+            # A peer may jump by 2**40: nothing is shifted further than the window is wide.
+            kept = self._seen << ahead if ahead < WINDOW else 0
+            self._seen, self._highest = (kept | 1) & (1 << WINDOW) - 1, sequence
+        elif -ahead < WINDOW:
+            self._seen |= 1 << -ahead
 
 
 @dataclass(slots=True)
