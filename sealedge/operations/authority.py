@@ -55,9 +55,7 @@ class Authority:
         """An enrolment (CWT) for an agent: the chips it may run on (P5). Its keys are made in its enclave."""
         return self._sign(Role.AGENT, agent, now, days, randomness, {"chips": tuple(chips)})
 
-    def revoke(
-        self, sequence: int, entries: Iterable[Revocation], *, now: float, days: int = REVOCATION_DAYS
-    ) -> bytes:
+    def revoke(self, sequence: int, entries: Iterable[Revocation], *, now: float, days: int = REVOCATION_DAYS) -> bytes:
         """A signed revocation list that replaces every list of a lower sequence."""
         return sign_revocations(
             RevocationList(
