@@ -37,7 +37,8 @@ fix: $(READY) ## Format, and repair what ruff can repair
 bench: $(READY) ## Measure
 	$(PY) -m bench $(ARGS)
 
-docs: $(READY) ## Check the documentation against the code
+docs: $(READY) ## Write the CLI reference, and check the documentation against the code
+	$(PY) -m sealedge.cli.reference docs/cli.md
 	$(PY) -m pytest tests/documentation $(ARGS)
 
 clean: ## Remove .venv, caches and build products
