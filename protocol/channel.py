@@ -51,7 +51,7 @@ class ReplayWindow:
         if ahead > 0:
             # A peer may jump by 2**40: nothing is shifted further than the window is wide.
             kept = self._seen << ahead if ahead < WINDOW else 0
-            self._seen, self._highest = (kept | 1) & (1 << WINDOW) - 1, sequence
+            self._seen, self._highest = (kept | 1) & _WINDOW_MASK, sequence
         elif -ahead < WINDOW:
             self._seen |= 1 << -ahead
 

@@ -243,6 +243,7 @@ class Enclave(Desk):
             known = session.answers.get(request.request)
             if known is not None:
                 self.board.count("repeated")
+                session.window.mark(message.partial_iv)
                 return known
             session.window.accept(message.partial_iv)
         except RemoteError as error:

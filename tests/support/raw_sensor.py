@@ -34,7 +34,7 @@ class RawSensor:
     @property
     def passport(self) -> Passport:
         """The newest attestation result that the broker saw."""
-        newest = self.world.said_on(self.topics.result(self.agent))[-1]
+        newest = [each for each in self.world.said_on(self.topics.result(self.agent)) if each.payload][-1]
         trust = self.world.trust(self.holder.store)
         return open_past_attestation_result_untrusted(newest.payload, trust, self.now)
 
