@@ -88,11 +88,19 @@ class Trust:
                 reason=Reason.ROLE_NOT_ALLOWED,
                 finding=Finding("credential.role", expected, identity.role),
             )
+        self.check_standing(identity, now)
+        return identity
+
+    def check_standing(self, identity: Identity, now: float) -> None:
+        """Raises `FreshnessError` or `AppraisalError` unless a credential that held once holds at this moment."""
         check_times("credential", identity.not_before, identity.expires, now)
+        self.check_not_revoked(identity)
+
+    def check_not_revoked(self, identity: Identity) -> None:
+        """Raises `AppraisalError` (revoked) if the list in force names the credential or its signing key."""
         self.revocations.check("credential", identity.identifier)
         if identity.signing_key is not None:
             self.revocations.check("key", identity.signing_key.thumbprint)
-        return identity
 
     def _remember(self, name: bytes, identity: Identity) -> Identity:
         if len(self._known) >= _CACHE_SIZE:

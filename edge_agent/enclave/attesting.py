@@ -165,6 +165,11 @@ class Attesting:
         for name in [name for name, (passport, _) in self._held.items() if now >= passport.result.expires]:
             del self._held[name]
 
+    def erase(self) -> None:
+        """Forget every passport and every KEM key: nothing that was sealed to this enclave opens any more (P9)."""
+        self._held.clear()
+        self._answers.clear()
+
     @property
     def ends_at(self) -> float | None:
         """When the next of the held passports ends."""

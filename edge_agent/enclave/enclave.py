@@ -7,29 +7,22 @@ backwards, nor behind what the verifier has signed.
 
 from collections.abc import Sequence
 
+from edge_agent.enclave.answers import Answer, AnswerBudget
 from edge_agent.enclave.attesting import Attesting
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.inference import infer, refuse
 from edge_agent.enclave.models import Loader, ModelShelf, Running
-from edge_agent.enclave.sessions import (
-    Answer,
-    Session,
-    SessionTable,
-    accept,
-    check_passport,
-    check_terms,
-    recipients_of,
-)
+from edge_agent.enclave.sessions import Session, SessionTable
+from edge_agent.enclave.terms import accept, check_passport, check_terms, recipients_of
 from edge_agent.enclave.volatile import VolatileStore
 from protocol.attestation import Passport
-from protocol.channel import Channel
 from protocol.cose import parse_encrypt0_untrusted, parse_sign1_untrusted
 from protocol.desk import Desk
 from protocol.envelope import Address, open_message_untrusted, open_sealed_untrusted, sign_message
 from protocol.errors import AppraisalError, EnclaveError, Finding, FreshnessError, RemoteError, SealedgeError
 from protocol.keys import VerifyingKey
 from protocol.manifests import ManifestBook
-from protocol.messages import decode_message_untrusted
+from protocol.messages import decode_message_untrusted, digest
 from protocol.party import Delivery, Event, Noted, Publication, Randomness, Subscription
 from protocol.results import ResultSealer
 from protocol.status import refusal_of
@@ -57,8 +50,10 @@ class Enclave(Desk):
         super().__init__(trust, configuration.agent, self._attesting.key)
         self._randomness, self._limits = randomness, measured.limits
         self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness)
-        self._sessions = SessionTable(self._limits.sessions, self._limits.sessions_per_sender)
-        self._one_shots = SessionTable(self._limits.cached_replies, self._limits.cached_replies // 4)
+        kept = self._limits.cached_replies
+        self._answers = AnswerBudget(kept, self._limits.cached_reply_bytes)
+        self._sessions = SessionTable(self._limits.sessions, self._limits.sessions_per_sender, self._answers)
+        self._one_shots = SessionTable(kept, max(1, kept // 4), self._answers)
         self._floor = 0.0
         topics = self.topics
         self._routes = {
@@ -203,12 +198,12 @@ class Enclave(Desk):
                 reason=Reason.STALE,
                 finding=Finding("model.version", f">= {terms.minimum_version}", str(running.manifest.version)),
             )
-        recipients = [each.sealing_key for each in recipients_of(terms, self.trust, now)]
+        recipients = recipients_of(terms, self.trust, now)
         sealer = None
         if recipients:
-            sealer = ResultSealer(self.trust.fleet, terms.session, recipients, self._randomness(32))
-        channel = Channel.of_enclave(terms.session, terms.secret)
-        session = Session(opening, sender, terms, channel, sealer, terms.model)
+            keys = [each.sealing_key for each in recipients]
+            sealer = ResultSealer(self.trust.fleet, terms.session, keys, self._randomness(32))
+        session = Session.opened(opening, terms, sender, recipients, sealer)
         self._table(kind).add(session, now)
         self.board.details["sessions"] = len(self._sessions)
         return session
@@ -221,12 +216,12 @@ class Enclave(Desk):
 
     def _repeat(self, session: Session, delivery: Delivery) -> Sequence[Event]:
         """The same opening again: the same bytes. Another one under a known session id: refused."""
-        if session.opening != delivery.payload:
+        if session.opening != digest(delivery.payload):
             raise FreshnessError("this session id is in use", reason=Reason.REPLAYED)
         self.board.count("repeated")
         if session.accept is not None:
             return [session.accept]
-        answer = session.answers.get(delivery.correlation or b"")
+        answer = session.answers.find(delivery.correlation or b"")
         if answer is None:
             raise FreshnessError("this request was refused before", reason=Reason.REPLAYED)
         return answer
@@ -240,7 +235,7 @@ class Enclave(Desk):
         plaintext = session.channel.open_untrusted(message, Kind.REQUEST, delivery.topic, self.name, correlation)
         try:
             request = decode_message_untrusted(InferenceRequest, plaintext)
-            known = session.answers.get(request.request)
+            known = session.answers.find(request.request)
             if known is not None:
                 self.board.count("repeated")
                 session.window.mark(message.partial_iv)
@@ -271,12 +266,13 @@ class Enclave(Desk):
         return answer
 
     def _remember(self, session: Session, request: InferenceRequest, answer: Answer) -> None:
-        session.remember(request.request, answer, self._limits.cached_replies, self._limits.cached_reply_bytes)
+        self._answers.remember(session.answers, request.request, answer)
 
     def _entitled(self, session: Session, now: float) -> tuple[Passport, Running]:
-        """Raises unless, at this moment, the enclave is attested, the sender is in good standing, the model is lent."""
+        """Raises unless, at this moment, the enclave is attested, sender and recipients stand, the model is lent."""
         passport = self._attesting.live(now)
-        self.trust.identify_untrusted(session.sender.credential, now, Role.SENSOR)
+        passport.check_tier(session.terms.tiers, "session.tiers")
+        session.check_standing(self.trust, now)
         return passport, self._models.running(session.model, now)
 
     def _refuse_inside(
@@ -300,6 +296,8 @@ class Enclave(Desk):
         return self._one_shots if kind is Kind.ONE_SHOT else self._sessions
 
     def _erase_sessions(self) -> None:
+        """Sessions, answers, and the KEM keys that could open a recorded opening again."""
+        self._attesting.erase()
         self._sessions.erase_all()
         self._one_shots.erase_all()
 

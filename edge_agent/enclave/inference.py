@@ -1,7 +1,8 @@
 """One request inside an enclave: run the module, sign the receipt, seal the result to whoever may read it."""
 
+from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.models import Running
-from edge_agent.enclave.sessions import Answer, Session
+from edge_agent.enclave.sessions import Session
 from protocol.attestation import Passport
 from protocol.errors import EnclaveError, RemoteError
 from protocol.keys import SigningKey
@@ -46,7 +47,7 @@ def infer(
         attestation_result=passport.digest,
         tier=passport.result.tier,
         session=session.terms.session,
-        sender=session.sender_key.thumbprint,
+        sender=session.sender.key.thumbprint,
     )
     result = InferenceResult(
         request=request.request,
