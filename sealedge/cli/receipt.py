@@ -65,18 +65,19 @@ def verify(
 
 
 def _anchors(fleet: Path | None, authority: Path | None, verifier_key: Path | None) -> "Anchors":
-    from sealedge.operations.fleet import FleetFolder, read_description, read_public_key  # noqa: PLC0415
+    from sealedge.operations.fleet import FleetFolder, read_description  # noqa: PLC0415
     from sealedge.operations.receipt import Anchors  # noqa: PLC0415
     from storage.files import read_bytes  # noqa: PLC0415
+    from storage.key_files import read_verifying_key  # noqa: PLC0415
 
-    pinned = None if verifier_key is None else read_public_key(verifier_key)
+    pinned = None if verifier_key is None else read_verifying_key(verifier_key)
     if fleet is not None and authority is not None:
         raise click.UsageError("give --fleet or --authority, not both")
     if fleet is None:
-        return Anchors(None if authority is None else read_public_key(authority), pinned)
+        return Anchors(None if authority is None else read_verifying_key(authority), pinned)
     folder = FleetFolder(fleet)
     name = read_description(folder).fleet
-    return Anchors(read_public_key(folder.authority_public), pinned, name, read_bytes(folder.revocations))
+    return Anchors(read_verifying_key(folder.authority_public), pinned, name, read_bytes(folder.revocations))
 
 
 def _tell(checked: "CheckedReceipt") -> None:

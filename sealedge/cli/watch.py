@@ -33,8 +33,8 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
     """
     from broker.link import Link  # noqa: PLC0415 - not for --help
     from broker.process import run  # noqa: PLC0415
-    from sealedge.client.key_files import read_authority  # noqa: PLC0415
     from sealedge.operations.watch import Seen, Watcher  # noqa: PLC0415
+    from storage.key_files import read_verifying_key  # noqa: PLC0415
 
     settings = _settings(config, fleet).with_broker(broker)
     log = event_log("watch", "json" if as_json else "text", quiet=False)
@@ -45,7 +45,7 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
         else:
             log(event)
 
-    authority = None if settings.authority is None else read_authority(settings.path(settings.authority))
+    authority = None if settings.authority is None else read_verifying_key(settings.path(settings.authority))
     watcher = Watcher(settings.fleet, f"sealedge-{settings.fleet}-watch-{os.urandom(4).hex()}", authority)
     return run(Link(watcher, settings.connection, listener=listen))
 

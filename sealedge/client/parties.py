@@ -13,10 +13,10 @@ from protocol.party import Randomness
 from protocol.trust import Identity, Trust
 from schemas.kinds import Role
 from sealedge.client.consumer import ConsumerParty
-from sealedge.client.key_files import read_authority, read_kem_key, read_signing_key
 from sealedge.client.sensor import SensorParty
 from sealedge.client.settings import ClientSettings, ConsumerSettings, SensorSettings
 from storage.files import read_bytes
+from storage.key_files import read_kem_key, read_signing_key, read_verifying_key
 from storage.store import SqliteStore
 
 STATE_FILE = "state.db"
@@ -88,7 +88,7 @@ def consumer_from(settings: ConsumerSettings, store: SqliteStore) -> ConsumerPar
 
 
 def _identity(settings: ClientSettings, store: SqliteStore, role: Role) -> tuple[Trust, SigningKey, bytes]:
-    trust = Trust(settings.fleet, read_authority(settings.path(settings.authority)), store)
+    trust = Trust(settings.fleet, read_verifying_key(settings.path(settings.authority)), store)
     _take_revocations(settings, trust)
     key = read_signing_key(settings.path(settings.signing_key))
     path = settings.path(settings.credential)

@@ -61,7 +61,7 @@ class ClientSettings(BaseSettings):
     fleet: Name
     name: Name
     broker: BrokerSettings
-    authority: Path = Path("authority.cose")
+    authority: Path = Path("authority.pub.pem")
     signing_key: Path = Path("signing.pem")
     credential: Path = Path("credential.cwt")
     revocations: Path | None = None

@@ -13,7 +13,6 @@ from protocol.messages import M
 from schemas.attestation import Credential
 from schemas.kinds import Kind, Role
 from schemas.status import RevocationList
-from sealedge.client.key_files import read_authority
 from sealedge.client.settings import ClientSettings, ConsumerSettings, SensorSettings
 from sealedge.operations.authority import DAY
 from sealedge.operations.doctor import Check
@@ -27,6 +26,7 @@ from sealedge.operations.settings import (
     load_settings,
 )
 from storage.files import read_bytes
+from storage.key_files import read_verifying_key
 
 SOON_DAYS: Final = 30
 
@@ -105,7 +105,7 @@ def check_private(name: str, path: Path) -> Check:
 def _check_documents(name: str, settings: Any, now: float) -> Iterator[Check]:
     path = settings.path(settings.authority)
     try:
-        authority = read_authority(path)
+        authority = read_verifying_key(path)
     except ConfigurationError as error:
         yield Check(f"{name} authority", "fail", str(error), "bring trust/ here from the fleet's folder")
         return

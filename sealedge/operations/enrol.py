@@ -16,11 +16,11 @@ from protocol.keys import KemPrivateKey, SigningKey
 from protocol.party import Randomness
 from schemas.base import Name
 from schemas.kinds import Role, Tier
-from sealedge.client.key_files import write_kem_key, write_signing_key
 from sealedge.operations import texts
 from sealedge.operations.access import grant, member
 from sealedge.operations.fleet import Fleet, check_name, make_folder
 from storage.files import read_bytes, write_private
+from storage.key_files import write_kem_key, write_signing_key
 
 SIGNING, KEM, CHIP = "signing.pem", "kem.key", "chip.pem"
 CREDENTIAL, ENROLMENT, RECIPIENTS = "credential.cwt", "enrolment.cwt", "recipients"

@@ -2,8 +2,7 @@
 
 fleet.toml                what the fleet is
 authority/                the authority's key: keep it offline, everything ends there
-trust/                    authority.cose and revocations.cose: every party needs both, neither is secret;
-                          authority.pub.pem is the same key for other tools
+trust/                    authority.pub.pem and revocations.cose: every party needs both, neither is secret
 broker/                   configuration for the broker's machine
 operator/                 who may watch everything and publish revocations
 verifier/  publisher/  agents/NAME/  sensors/NAME/  consumers/NAME/
@@ -19,13 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from broker.settings import BrokerAddress
 from protocol.errors import ConfigurationError, Finding
-from protocol.keys import VerifyingKey
 from schemas.base import Name
 from schemas.kinds import Role, Tier
-from sealedge.client.key_files import read_authority, read_signing_key
 from sealedge.operations.authority import Authority
 from sealedge.operations.settings import explained, read_toml
-from storage.files import read_bytes
+from storage.key_files import read_signing_key, read_verifying_key
 
 FLEET_FILE: Final = "fleet.toml"
 AUTHORITY_KEY: Final = "authority.pem"
@@ -74,12 +71,7 @@ class FleetFolder:
 
     @property
     def authority_public(self) -> Path:
-        """The trust anchor, as parties read it."""
-        return self.trust / "authority.cose"
-
-    @property
-    def authority_pem(self) -> Path:
-        """The trust anchor, as other tools read it."""
+        """The trust anchor."""
         return self.trust / "authority.pub.pem"
 
     @property
@@ -140,7 +132,7 @@ def open_fleet(directory: Path) -> Fleet:
     folder = FleetFolder(directory)
     description = read_description(folder)
     key = read_signing_key(folder.authority / AUTHORITY_KEY)
-    if key.public != read_authority(folder.authority_public):
+    if key.public != read_verifying_key(folder.authority_public):
         raise ConfigurationError(f"{folder.authority}: is not the authority whose public key stands in trust/")
     return Fleet(folder, description, Authority(description.fleet, key))
 
@@ -155,17 +147,6 @@ def read_description(folder: FleetFolder) -> FleetDescription:
         return FleetDescription.model_validate(read_toml(folder.description))
     except ValidationError as error:
         raise explained(folder.description, error) from None
-
-
-def read_public_key(path: Path) -> VerifyingKey:
-    """A public key as PEM, or as a party's `authority` file. Raises `ConfigurationError` naming it."""
-    data = read_bytes(path, max_bytes=4096)
-    if not data.lstrip().startswith(b"-----BEGIN"):
-        return read_authority(path)
-    try:
-        return VerifyingKey.from_pem(data)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def make_folder(path: Path) -> None:

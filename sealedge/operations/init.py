@@ -11,7 +11,6 @@ from protocol.errors import ConfigurationError, Finding
 from protocol.keys import SigningKey
 from protocol.party import Randomness
 from schemas.kinds import Role, Tier
-from sealedge.client.key_files import encode_authority, write_signing_key
 from sealedge.operations import broker_files, texts
 from sealedge.operations.access import THE_OPERATOR, grant
 from sealedge.operations.authority import Authority
@@ -26,6 +25,7 @@ from sealedge.operations.fleet import (
     make_folder,
 )
 from storage.files import write_private
+from storage.key_files import write_signing_key
 
 PLAIN_BROKER: Final = "mqtt://127.0.0.1:1883"
 TLS_BROKER: Final = "mqtts://localhost:8883"
@@ -108,8 +108,7 @@ def _create(folder: FleetFolder, plan: FleetPlan, now: float, randomness: Random
     said = texts.fleet(plan.fleet, plan.model, plan.url, plan.tee, certificates=plan.tls)
     write_private(folder.description, said.encode())
     write_signing_key(folder.authority / AUTHORITY_KEY, authority.key)
-    write_private(folder.authority_public, encode_authority(authority.key.public))
-    write_private(folder.authority_pem, authority.key.public.pem())
+    write_private(folder.authority_public, authority.key.public.pem())
     write_private(folder.revocations, authority.revoke(1, (), now=now))
     if plan.tls:
         _create_broker_ca(fleet, plan.address.host, now)

@@ -84,7 +84,7 @@ def party(fleet_name: str, role: Role, name: str, trust: str) -> str:
     values = [
         ("fleet", fleet_name),
         ("name", name),
-        ("authority", f"{trust}/authority.cose"),
+        ("authority", f"{trust}/authority.pub.pem"),
         ("revocations", f"{trust}/revocations.cose"),
         ("state", "state"),
     ]

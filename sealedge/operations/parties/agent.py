@@ -12,10 +12,10 @@ from edge_agent.measurement import measure
 from protocol.errors import ConfigurationError, Finding
 from schemas.kinds import Role
 from schemas.topics import FleetTopics
-from sealedge.client.key_files import read_signing_key
 from sealedge.operations.parties.basis import open_trust, read_credential
 from sealedge.operations.references import measured_configuration
 from sealedge.operations.settings import AgentSettings
+from storage.key_files import read_signing_key
 from storage.store import MemoryStore
 
 

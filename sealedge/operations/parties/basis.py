@@ -9,9 +9,9 @@ from protocol.keys import SigningKey
 from protocol.party import Store
 from protocol.trust import Identity, Trust
 from schemas.kinds import Role
-from sealedge.client.key_files import read_authority, read_signing_key
 from sealedge.operations.settings import PartySettings
 from storage.files import read_bytes
+from storage.key_files import read_signing_key, read_verifying_key
 from storage.store import SqliteStore
 
 STATE_FILE: Final = "state.db"
@@ -25,7 +25,7 @@ def open_store(settings: PartySettings, closing: ExitStack, durability: Literal[
 
 def open_trust(settings: PartySettings, store: Store) -> Trust:
     """The trust anchor, with the revocation list of the store or the file, whichever is newer."""
-    authority = read_authority(settings.path(settings.authority))
+    authority = read_verifying_key(settings.path(settings.authority))
     try:
         trust = Trust(settings.fleet, authority, store)
     except RemoteError as error:

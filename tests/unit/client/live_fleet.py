@@ -15,8 +15,8 @@ from protocol.errors import EnclaveError
 from schemas.kinds import Role
 from schemas.model import TensorSpec
 from schemas.reason import Reason
-from sealedge.client.key_files import encode_authority, write_kem_key, write_signing_key
 from storage.files import write_private
+from storage.key_files import write_kem_key, write_signing_key
 from tests.support.world import MODEL, World
 
 INPUTS = (TensorSpec(name="reading", dtype="float32", shape=(2, 2)),)
@@ -57,7 +57,7 @@ class LiveFleet(World):
         holder, folder = self.holder(role, name), self.root / f"{role}-{name}"
         write_signing_key(folder / "signing.pem", holder.signing)
         write_kem_key(folder / "kem.key", holder.kem)
-        write_private(folder / "authority.cose", encode_authority(self.authority.key.public))
+        write_private(folder / "authority.pub.pem", self.authority.key.public.pem())
         write_private(folder / "credential.cwt", holder.credential)
         write_private(folder / "revocations.cose", self.revocations)
         values = {

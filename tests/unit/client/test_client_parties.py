@@ -10,19 +10,12 @@ from protocol.errors import ConfigurationError, ProtocolMisuseError
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
 from schemas.kinds import Role
-from sealedge.client.key_files import (
-    encode_authority,
-    read_authority,
-    read_kem_key,
-    read_signing_key,
-    write_kem_key,
-    write_signing_key,
-)
 from sealedge.client.parties import opened_store, sensor_from
 from sealedge.client.sensor import SensorParty
 from sealedge.client.settings import BrokerSettings, SensorSettings
 from sealedge.operations.authority import Authority
 from storage.files import write_private
+from storage.key_files import write_signing_key
 
 
 class Desk:
@@ -31,7 +24,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder, self.now = folder, time.time()
         self.authority = Authority("clinic", SigningKey.generate())
-        write_private(folder / "authority.cose", encode_authority(self.authority.key.public))
+        write_private(folder / "authority.pub.pem", self.authority.key.public.pem())
         self.vouch(Role.SENSOR, "sensor-1", "credential.cwt", "signing.pem")
 
     def vouch(self, role: Role, name: str, file: str, key_file: str, days: int = 10) -> None:
@@ -114,26 +107,3 @@ def test_state_is_for_the_owner_alone(desk: Desk) -> None:
     state = desk.folder / "state"
     assert state.stat().st_mode & 0o777 == 0o700
     assert (state / "state.db").stat().st_mode & 0o777 == 0o600
-
-
-def test_keys_come_back_as_they_were_written(tmp_path: Path) -> None:
-    signing, kem = SigningKey.generate(), KemPrivateKey.generate(lambda size: b"k" * size)
-    write_signing_key(tmp_path / "signing.pem", signing)
-    write_kem_key(tmp_path / "kem.key", kem)
-    write_private(tmp_path / "authority.cose", encode_authority(signing.public))
-    assert read_signing_key(tmp_path / "signing.pem").public == signing.public
-    assert read_kem_key(tmp_path / "kem.key").seed_bytes() == kem.seed_bytes()
-    assert read_authority(tmp_path / "authority.cose") == signing.public
-    for write, key in ((write_signing_key, signing), (write_kem_key, kem)):
-        name = "signing.pem" if key is signing else "kem.key"
-        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
-        with pytest.raises(ConfigurationError, match="not overwritten"):
-            write(tmp_path / name, key)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xf6", b"\x82\x01\x41a", b"\x82\x18\x31\x41a", b"\x80"])
-def test_rubbish_is_no_key(tmp_path: Path, content: bytes) -> None:
-    write_private(tmp_path / "key", content)
-    for read in (read_signing_key, read_kem_key, read_authority):
-        with pytest.raises(ConfigurationError, match="key"):
-            read(tmp_path / "key")

@@ -202,7 +202,7 @@ def test_files_that_are_wrong_are_named(fleet: LiveFleet) -> None:
         ("credential.cwt", stranger.credential, "another name or signing key"),
         ("credential.cwt", fleet.holder(Role.CONSUMER, "wrong").credential, "role"),
         ("credential.cwt", b"rubbish", "malformed"),
-        ("authority.cose", b"rubbish", "authority"),
+        ("authority.pub.pem", b"rubbish", "not a PEM public key"),
         ("revocations.cose", b"rubbish", "malformed"),
         ("signing.pem", b"rubbish", "signing.pem"),
     ):

@@ -120,7 +120,7 @@ def test_another_partys_credential_fails(fleet: Fleet) -> None:
     assert "plant/publisher" in found.found
 
 
-@pytest.mark.parametrize("file", ["trust/revocations.cose", "trust/authority.cose", "verifier/credential.cwt"])
+@pytest.mark.parametrize("file", ["trust/revocations.cose", "trust/authority.pub.pem", "verifier/credential.cwt"])
 def test_garbage_in_place_of_a_document_fails_in_one_line(file: str, fleet: Fleet) -> None:
     (fleet.folder.directory / file).write_bytes(b"\x00garbage")
     found = wrong(check_party(fleet.folder.settings(Role.VERIFIER, "verifier"), NOW))

@@ -16,17 +16,17 @@ from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
 from protocol.trust import Trust
 from schemas.kinds import Role, Tier
-from sealedge.client.key_files import read_authority, read_signing_key
 from sealedge.client.settings import ConsumerSettings, SensorSettings
 from sealedge.operations import broker_files
 from sealedge.operations.access import members
 from sealedge.operations.certificates import BrokerCA
 from sealedge.operations.doctor_files import load_any
 from sealedge.operations.enrol import enrol
-from sealedge.operations.fleet import Fleet, FleetFolder, open_fleet, read_public_key
+from sealedge.operations.fleet import Fleet, FleetFolder, open_fleet
 from sealedge.operations.init import FleetPlan, create_fleet
 from sealedge.operations.parties.agent import enclave_configuration
 from sealedge.operations.settings import AgentSettings, VerifierSettings, load_settings
+from storage.key_files import read_signing_key, read_verifying_key
 from storage.store import MemoryStore
 from verifier.policy import load_policy
 
@@ -56,7 +56,7 @@ def test_every_party_can_be_loaded_and_is_vouched_for(fleet: Fleet) -> None:
     assert [name for _, name in parties] == ["verifier", "publisher", "east", "west", "sensor-1", "consumer-1"]
     for role, name in parties:
         settings = load_any(fleet.folder.settings(role, name))
-        trust = Trust("plant", read_authority(settings.path(settings.authority)), MemoryStore())
+        trust = Trust("plant", read_verifying_key(settings.path(settings.authority)), MemoryStore())
         assert trust.revocations.accept_untrusted(settings.path(settings.revocations).read_bytes())
         document = settings.enrolment if role is Role.AGENT else settings.credential
         identity = trust.identify_untrusted(settings.path(document).read_bytes(), NOW, role)
@@ -133,7 +133,7 @@ def test_the_authoritys_key_is_where_it_belongs_and_nowhere_else(fleet: Fleet) -
     secret = fleet.authority.key.pem().strip()
     holding = [path for path in fleet.folder.directory.rglob("*") if path.is_file() and secret in path.read_bytes()]
     assert holding == [fleet.folder.authority / "authority.pem"]
-    assert read_public_key(fleet.folder.authority_pem) == read_public_key(fleet.folder.authority_public)
+    assert read_verifying_key(fleet.folder.authority_public) == fleet.authority.key.public
 
 
 # Enrolling

@@ -11,10 +11,10 @@ from protocol.keys import SigningKey
 from protocol.messages import digest
 from protocol.trust import Trust
 from schemas.kinds import Role, Tier
-from sealedge.client.key_files import read_signing_key
 from sealedge.operations.fleet import Fleet, open_fleet
 from sealedge.operations.init import FleetPlan, create_fleet
 from sealedge.operations.revoke import identifiers, read_revocations, revoke
+from storage.key_files import read_signing_key
 from storage.store import MemoryStore
 
 NOW = 1_800_000_000.0

@@ -21,7 +21,7 @@ from sealedge.operations.settings import (
 TEXT = """
 fleet = "plant"
 name = "verifier"
-authority = "../trust/authority.cose"
+authority = "../trust/authority.pub.pem"
 signing_key = "signing.pem"
 credential = "credential.cwt"
 policy = "policy.toml"
@@ -50,7 +50,7 @@ def test_paths_start_at_the_file(file: Path, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEALEDGE_FOLDER", "/elsewhere")
     settings = load_settings(VerifierSettings, file)
-    assert settings.path(settings.authority) == file.parent / "../trust/authority.cose"
+    assert settings.path(settings.authority) == file.parent / "../trust/authority.pub.pem"
     assert settings.path(settings.state) == file.parent / "state"
 
 
