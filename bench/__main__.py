@@ -1,94 +1,110 @@
 """`python -m bench`: the sealed loop against the same loop in the clear, and both against a bare echo.
 
 All figures of a row come from one run of this program, in turn, on one broker: read the ratios, not the times.
+
+    sealed      the real parties
+    unsealed    the real parties with their cryptographic primitives replaced by copying (bench.unsealed)
+    clear       plain bytes: the same link, outbox, process boundary, runtime and module, and nothing else (bench.clear)
+    echo        paho alone: no outbox, no boundary, no module (bench.echo)
 """
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
-from bench.echo import EchoSensor
-from bench.loops import ClearLoop, Measured, SealedLoop, in_turn
 from bench.table import Row, show, write
-from guests.breast_cancer.build import build
+from guests.breast_cancer.build import BuiltModel
 from schemas.kinds import Role
+from sealedge.operations.demo.display import Display
+from sealedge.operations.demo.run import demo_folder
 from sealedge.operations.demo.stage import AGENT, SENSOR, Stage
 
-RUNS = int(os.environ.get("BENCH_RUNS", "7"))
+RUNS = int(os.environ.get("BENCH_RUNS", "9"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "300"))
 MANY = 32
 RESULTS = Path(__file__).with_name("results.json")
-MODELS = Path(tempfile.gettempdir()) / "sealedge-bench-model"
+ROOT = Path(__file__).parents[1]
 MEGABYTE = 1e6
+COMPARED = (("sealed", "clear"), ("sealed", "unsealed"), ("unsealed", "clear"), ("sealed", "echo"), ("clear", "echo"))
+
+
+class Worker:
+    """A loop in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def measure(self, requests: int, in_flight: int) -> tuple[float, float]:
+        """p50 in milliseconds, and requests a second."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("a worker without pipes")
+        print(requests, in_flight, file=self._process.stdin, flush=True)
+        p50, per_second = json.loads(self._process.stdout.readline())
+        return float(p50), float(per_second)
 
 
 def main() -> int:
     """Measure, print, write results.json."""
-    model = build(MODELS)
-    reading = model.patients().inputs[0].tobytes()
+    os.environ["PYTHONPATH"] = str(ROOT)
+    with Display(quiet=False) as display:
+        model = display.build(demo_folder())
     with ExitStack() as closing:
-        stage = closing.enter_context(Stage(model, lambda _said: None))
+        sealed = closing.enter_context(Stage(model, _say_nothing))
         started = time.perf_counter()
-        stage.start_service()
-        rows = [_start_row(stage, time.perf_counter() - started), _memory_row(stage)]
-        url = stage.broker.url
-        closing.enter_context(_serving("bench.clear", "agent", url, str(model.path)))
-        closing.enter_context(_serving("bench.echo", url))
-        sealed = SealedLoop(Path(stage.settings(Role.SENSOR, SENSOR)), reading)
-        closing.callback(sealed.close)
-        clear = ClearLoop(url, stage.directory, reading)
-        closing.callback(clear.close)
-        echo = EchoSensor(url)
-        closing.callback(echo.close)
-        rows += _compare(sealed, clear, lambda requests, flight: echo.measure(reading, requests, flight))
+        sealed.start_service()
+        rows = [_start_row(sealed, time.perf_counter() - started), *_memory_rows(sealed)]
+        workers = _workers(closing, sealed, model)
+        rows += _compare(workers)
     write(rows, RESULTS)
     print(show(rows))
     return 0
 
 
-def _compare(sealed: SealedLoop, clear: ClearLoop, echo: Callable[[int, int], Measured]) -> list[Row]:
-    for each in (sealed, clear):
-        each.measure(200, MANY)
+def _workers(closing: ExitStack, sealed: Stage, model: BuiltModel) -> dict[str, Worker]:
+    unsealed = closing.enter_context(
+        Stage(model, _say_nothing, fleet="unsealed", broker=sealed.broker, program="bench.unsealed")
+    )
+    unsealed.start_service()
+    url = sealed.broker.url
+    closing.enter_context(_serving("bench.clear", "agent", url, str(model.path)))
+    closing.enter_context(_serving("bench.echo", url))
+    reading = Path(closing.enter_context(tempfile.TemporaryDirectory())) / "reading"
+    reading.write_bytes(model.patients().inputs[0].tobytes())
+    places = {
+        "sealed": sealed.settings(Role.SENSOR, SENSOR),
+        "unsealed": unsealed.settings(Role.SENSOR, SENSOR),
+        "clear": url,
+        "echo": url,
+    }
+    return {
+        kind: Worker(closing.enter_context(_serving("bench.loops", kind, where, str(reading))))
+        for kind, where in places.items()
+    }
+
+
+def _compare(workers: dict[str, Worker]) -> list[Row]:
+    for worker in workers.values():
+        worker.measure(300, MANY)
     rows: list[Row] = []
-    for flight, unit in ((1, "ms p50"), (MANY, "requests/s")):
+    for flight, figure, what, unit in ((1, 0, "p50 tiny", "ms"), (MANY, 1, f"throughput {MANY}", "requests/s")):
         requests = REQUESTS if flight == 1 else 5 * REQUESTS
         print(f"{RUNS} runs of {requests} requests each, {flight} in flight", file=sys.stderr, flush=True)
-        runs = in_turn(
-            RUNS,
-            partial(sealed.measure, requests, flight),
-            partial(clear.measure, requests, flight),
-            partial(echo, requests, flight),
-        )
-        figure = _p50_ms if flight == 1 else _per_second
-        figures = [[figure(each) for each in run] for run in runs]
-        what = "p50 tiny" if flight == 1 else f"throughput {MANY}"
-        rows += [
-            _row(f"sealed/clear {what}", figures, 0, 1, unit),
-            _row(f"sealed/echo {what}", figures, 0, 2, unit),
-            _row(f"clear/echo {what}", figures, 1, 2, unit),
-        ]
+        # In turn, so that the machine's drift meets all of them.
+        runs = [{kind: each.measure(requests, flight)[figure] for kind, each in workers.items()} for _ in range(RUNS)]
+        rows += [_row(f"{a}/{b} {what}", [run[a] for run in runs], [run[b] for run in runs], unit) for a, b in COMPARED]
     return rows
 
 
-def _row(name: str, figures: list[list[float]], a: int, b: int, unit: str) -> Row:
-    ratio = statistics.median(run[a] / run[b] for run in figures)
-    first, second = (statistics.median(run[which] for run in figures) for which in (a, b))
-    return Row(name, round(ratio, 3), round(first, 3), round(second, 3), unit, len(figures))
-
-
-def _p50_ms(measured: Measured) -> float:
-    return statistics.median(measured[0]) * 1000
-
-
-def _per_second(measured: Measured) -> float:
-    return len(measured[0]) / measured[1]
+def _row(name: str, a: list[float], b: list[float], unit: str) -> Row:
+    ratio = statistics.median(one / other for one, other in zip(a, b, strict=True))
+    return Row(name, round(ratio, 3), round(statistics.median(a), 3), round(statistics.median(b), 3), unit, len(a))
 
 
 def _start_row(stage: Stage, all_started: float) -> Row:
@@ -101,25 +117,34 @@ def _start_row(stage: Stage, all_started: float) -> Row:
         lambda said: said["party"] == "agent" and said["event"] == "attested" and said["models"] > 0, "the agent"
     )
     seconds = time.perf_counter() - started
-    return Row("agent restart/all parties started", round(seconds / all_started, 3), seconds, all_started, "s", 1)
+    name = "agent start to attested with its model/all parties"
+    return Row(name, round(seconds / all_started, 3), round(seconds, 3), round(all_started, 3), "s", 1)
 
 
-def _memory_row(stage: Stage) -> Row:
-    used = (stage.troupe.resident_bytes("agent") or 0) / MEGABYTE
-    return Row("agent and enclave RSS/goal", round(used / 100, 3), round(used, 1), 100.0, "MB", 1)
+def _memory_rows(stage: Stage) -> list[Row]:
+    """The agent and its enclave: each page that both map is counted twice in the first, once in the second."""
+    return [
+        Row(f"agent memory ({name})/goal", round(used / MEGABYTE / 100, 3), round(used / MEGABYTE, 1), 100.0, "MB", 1)
+        for name, used in (("RSS", stage.troupe.memory("agent", "Rss")), ("PSS", stage.troupe.memory("agent", "Pss")))
+        if used is not None
+    ]
 
 
 @contextmanager
-def _serving(module: str, *arguments: str) -> Iterator[None]:
+def _serving(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A helper process that says `ready` when it is."""
     command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise RuntimeError(f"{module} did not come up")
         try:
-            yield
+            yield process
         finally:
             process.terminate()
+
+
+def _say_nothing(_said: object) -> None:
+    """Nobody watches."""
 
 
 if __name__ == "__main__":

@@ -45,31 +45,27 @@ def serve(url: str) -> int:
 class EchoSensor:
     """Closed-loop requester on paho's own thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, payload: bytes) -> None:
         self._sent: dict[bytes, float] = {}
         self._count = 0
         self._latencies: list[float] = []
         self._left = 0
-        self._payload = b""
+        self._payload = payload
         self._done = threading.Event()
         self._client = connected(url, "echo-sensor", self._receive)
         self._client.subscribe(REPLY, qos=1)
         self._client.loop_start()
         time.sleep(0.2)
 
-    def measure(self, payload: bytes, requests: int, in_flight: int) -> tuple[list[float], float]:
+    def measure(self, requests: int, in_flight: int) -> tuple[list[float], float]:
         """Latencies in seconds, and seconds in all."""
-        self._latencies, self._left, self._payload = [], requests, payload
+        self._latencies, self._left = [], requests
         self._done.clear()
         start = time.perf_counter()
         for _ in range(min(in_flight, requests)):
             self._send()
         self._done.wait(120)
         return self._latencies, time.perf_counter() - start
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
 
     def _send(self) -> None:
         self._left -= 1

@@ -1,12 +1,24 @@
-"""Closed loops: so many requests, so many in flight, latencies of each. One sensor of each pipeline."""
+"""Closed loops: so many requests, so many in flight, the latency of each. One loop a pipeline, one process a loop.
 
+    python -m bench.loops sealed|unsealed SENSOR.TOML READING     python -m bench.loops clear|echo URL READING
+
+Each line `REQUESTS IN_FLIGHT` on standard input is answered by one line of JSON: p50 in milliseconds, and requests
+a second.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.clear import ClearSensor
+from bench.echo import EchoSensor
+from bench.unsealed import switch_off
 from broker.settings import ConnectionSettings
 from broker.threaded import ThreadedLink
 from protocol.party import Event
@@ -18,74 +30,60 @@ from storage.store import SqliteStore
 Measured = tuple[list[float], float]
 """Latencies in seconds, and seconds in all."""
 
+Request = Callable[[bytes, float], tuple[bytes, Sequence[Event]]]
+
 
 class Loop:
     """Keeps `in_flight` requests under way until all are answered. The next is sent in the link's own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, reading: bytes) -> None:
+        self._reading = reading
         self._started: dict[bytes, float] = {}
         self._latencies: list[float] = []
         self._left = 0
         self._done = threading.Event()
+        self._link: ThreadedLink
+        self._request: Request
+
+    def start(self, link: ThreadedLink, request: Request) -> None:
+        """Take the link of a sensor, and how that is asked."""
+        self._link, self._request = link, request
+        link.start()
 
     def measure(self, requests: int, in_flight: int) -> Measured:
-        """Run the loop. Raises RuntimeError when something else than an answer comes back, or nothing does."""
+        """Run the loop. Raises RuntimeError when not everything is answered."""
         self._latencies, self._left = [], requests
         self._done.clear()
         start = time.perf_counter()
         for _ in range(min(in_flight, requests)):
-            self.send_next()
+            self._send_next()
         if not self._done.wait(120):
             raise RuntimeError(f"{len(self._latencies)} of {requests} requests were answered in 120 s")
         return self._latencies, time.perf_counter() - start
 
-    def send_next(self) -> None:
-        """Send one request."""
-        raise NotImplementedError
-
-    def began(self, request: bytes, at: float) -> None:
-        self._started[request] = at
-
     def ended(self, request: bytes) -> None:
+        """An answer came: send the next."""
         started = self._started.pop(request, None)
         if started is None:
             return
         self._latencies.append(time.perf_counter() - started)
         if self._left > 0:
-            self.send_next()
+            self._send_next()
         elif not self._started:
             self._done.set()
 
-
-class SealedLoop(Loop):
-    """The real sensor with its outbox on disk."""
-
-    def __init__(self, settings: Path, reading: bytes) -> None:
-        super().__init__()
-        loaded = SensorSettings.load(settings).model_copy(
-            update={"recipients": (), "deliver_to": None, "return_result": True}
-        )
-        self._reading = reading
-        with opened_store(loaded) as self._store:
-            self._sensor = sensor_from(loaded, self._store)
-        self._link = ThreadedLink(self._sensor, loaded.connection, listener=self._heard)
-        self._link.start()
-
-    def send_next(self) -> None:
+    def _send_next(self) -> None:
         self._left -= 1
-        self._link.link.submit(self._request)
+        self._link.link.submit(self._ask)
 
-    def close(self) -> None:
-        self._link.stop()
-        self._store.close()
-
-    def _request(self, _party: Any, now: float) -> Sequence[Event]:
+    def _ask(self, _party: Any, now: float) -> Sequence[Event]:
         at = time.perf_counter()
-        request, events = self._sensor.request(self._reading, now)
-        self.began(request, at)
+        request, events = self._request(self._reading, now)
+        self._started[request] = at
         return events
 
-    def _heard(self, event: Event) -> None:
+    def heard(self, event: Event) -> None:
+        """The listener of a real sensor's link."""
         match event:
             case Answered():
                 self.ended(event.request)
@@ -93,32 +91,49 @@ class SealedLoop(Loop):
                 raise RuntimeError(f"{event}")
 
 
-class ClearLoop(Loop):
-    """The sensor without cryptography, with the same outbox on disk."""
-
-    def __init__(self, url: str, folder: Path, reading: bytes) -> None:
-        super().__init__()
-        self._reading = reading
-        self._store = SqliteStore(folder / "clear.sqlite3", durability="normal")
-        self._sensor = ClearSensor(self._store, lambda name, _output: self.ended(name))
-        self._link = ThreadedLink(self._sensor, ConnectionSettings(url=url))
-        self._link.start()
-
-    def send_next(self) -> None:
-        self._left -= 1
-        self._link.link.submit(self._request)
-
-    def close(self) -> None:
-        self._link.stop()
-        self._store.close()
-
-    def _request(self, _party: Any, now: float) -> Sequence[Event]:
-        at = time.perf_counter()
-        request, events = self._sensor.request(self._reading, now)
-        self.began(request, at)
-        return events
+def sealed(settings: str, reading: bytes) -> Loop:
+    """The real sensor, with its outbox on disk, reading its own results."""
+    own: dict[str, Any] = {"recipients": (), "deliver_to": None, "return_result": True}
+    loaded = SensorSettings.load(settings).model_copy(update=own)
+    with opened_store(loaded) as store:
+        sensor = sensor_from(loaded, store)
+    loop = Loop(reading)
+    loop.start(ThreadedLink(sensor, loaded.connection, listener=loop.heard), sensor.request)
+    return loop
 
 
-def in_turn(runs: int, *loops: Callable[[], Measured]) -> Iterable[list[Measured]]:
-    """Runs of each loop, alternating, so that the machine's drift meets all of them."""
-    return [[loop() for loop in loops] for _ in range(runs)]
+def unsealed(settings: str, reading: bytes) -> Loop:
+    """The same without cryptography."""
+    switch_off()
+    return sealed(settings, reading)
+
+
+def clear(url: str, reading: bytes) -> Loop:
+    """The thin sensor of plain bytes, with the same outbox on disk."""
+    loop = Loop(reading)
+    store = SqliteStore(Path(tempfile.mkdtemp(prefix="sealedge-bench-")) / "outbox.db", durability="normal")
+    sensor = ClearSensor(store, lambda name, _output: loop.ended(name))
+    loop.start(ThreadedLink(sensor, ConnectionSettings(url=url)), sensor.request)
+    return loop
+
+
+def main(arguments: list[str]) -> int:
+    """Answer each line of standard input with what was measured."""
+    kind, where, reading = arguments[0], arguments[1], Path(arguments[2]).read_bytes()
+    makers: dict[str, Callable[[str, bytes], Loop | EchoSensor]] = {
+        "sealed": sealed,
+        "unsealed": unsealed,
+        "clear": clear,
+        "echo": EchoSensor,
+    }
+    loop = makers[kind](where, reading)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        requests, in_flight = (int(word) for word in line.split())
+        latencies, seconds = loop.measure(requests, in_flight)
+        print(json.dumps([statistics.median(latencies) * 1000, len(latencies) / seconds]), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

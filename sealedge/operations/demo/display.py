@@ -115,6 +115,6 @@ def figures(report: DemoReport) -> Mapping[str, str]:
         "revocation": "the model was erased, and the next reading not answered"
         if report.refused_after_revocation
         else "did not hold",
-        "memory": "unknown" if report.agent_rss_mb is None else f"{report.agent_rss_mb} MB, agent and enclave",
+        "memory": "unknown" if report.agent_memory_mb is None else f"{report.agent_memory_mb} MB, agent and enclave",
         "took": f"{report.seconds:.1f} s",
     }

@@ -23,10 +23,13 @@ class PartyFailedError(SealedgeError):
 
 
 class Troupe:
-    """Processes of `sealedge` commands. Everything they say arrives in one queue, in order of arrival."""
+    """Processes of `sealedge` commands, run by the module `program`.
 
-    def __init__(self, folder: Path, tell: Callable[[Said], None]) -> None:
-        self._folder, self._tell = folder, tell
+    Everything they say arrives in one queue, in order of arrival.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[Said], None], program: str = "sealedge") -> None:
+        self._folder, self._tell, self._program = folder, tell, program
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._said: queue.Queue[Said] = queue.Queue()
         self._readers: list[threading.Thread] = []
@@ -37,8 +40,8 @@ class Troupe:
 
         With `feed` its standard input is written by `write` and `close`.
         """
-        process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "sealedge", *arguments],
+        process = subprocess.Popen(  # noqa: S603 - this very program, or the benchmark's
+            [sys.executable, "-m", self._program, *arguments],
             cwd=self._folder,
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -93,9 +96,14 @@ class Troupe:
         said = self.wait_for(lambda said: ended.items() <= said.items(), f"the end of {name}", seconds)
         return int(said["status"])
 
-    def resident_bytes(self, name: str) -> int | None:
-        """The resident memory of a process and its children, or None where /proc is not there."""
-        return _resident_bytes(self._processes[name].pid)
+    def memory(self, name: str, kind: str = "Pss") -> int | None:
+        """Bytes that a process and its children hold, or None where Linux does not tell.
+
+        `Pss` shares pages that several map among them; `Rss` counts them for each.
+        """
+        pid = self._processes[name].pid
+        found = [_memory(each, kind) for each in (pid, *_children(pid))]
+        return None if None in found else sum(each or 0 for each in found)
 
     def stop(self, name: str) -> None:
         """SIGTERM to one process; it leaves in order."""
@@ -156,15 +164,12 @@ def _parsed(name: str, line: str) -> Said:
     return {"event": "output", **found, "party": name, "at": at}
 
 
-def _resident_bytes(pid: int) -> int | None:
-    total = 0
-    for each in (pid, *_children(pid)):
-        try:
-            fields = Path(f"/proc/{each}/statm").read_text("ascii").split()
-        except OSError:
-            return None
-        total += int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-    return total
+def _memory(pid: int, kind: str) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:")), None)
 
 
 def _children(pid: int) -> Sequence[int]:

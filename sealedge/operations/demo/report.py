@@ -32,7 +32,7 @@ class DemoReport:
     searched_for: int
     search_control: int
     refused_after_revocation: bool
-    agent_rss_mb: float | None
+    agent_memory_mb: float | None
     left_running: Sequence[str] = field(default=())
 
     def failures(self) -> list[str]:

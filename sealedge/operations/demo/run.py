@@ -62,7 +62,7 @@ class Demo:
             stage.start_service()
             self._start_clients(stage)
             sent = self._send_all(stage)
-            memory = stage.troupe.resident_bytes("agent")
+            memory = stage.troupe.memory("agent")
             verified = self._verify_receipts(stage, sent)
             stopped = self._revoke(stage)
             left = stage.troupe.end()
@@ -170,7 +170,7 @@ class Demo:
             searched_for=found.needles,
             search_control=found.control,
             refused_after_revocation=stopped,
-            agent_rss_mb=None if memory is None else round(memory / MEGABYTE, 1),
+            agent_memory_mb=None if memory is None else round(memory / MEGABYTE, 1),
             left_running=tuple(left),
         )
 

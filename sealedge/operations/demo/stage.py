@@ -26,19 +26,30 @@ LIMITS = {"memory_bytes": 2**24, "milliseconds": 1000, "output_bytes": 4096}
 
 
 class Stage:
-    """`with Stage(...) as stage:` has a fleet and a broker; `start_service` starts verifier, publisher and agent."""
+    """`with Stage(...) as stage:` has a fleet and a broker; `start_service` starts verifier, publisher and agent.
 
-    def __init__(self, model: BuiltModel, tell: Callable[[Said], None]) -> None:
-        self.model = model
-        self._tell = tell
+    `broker` is one that runs already, and goes on running; `program` is the module that runs the parties' commands.
+    """
+
+    def __init__(
+        self,
+        model: BuiltModel,
+        tell: Callable[[Said], None],
+        *,
+        fleet: str = FLEET,
+        broker: Embedded | None = None,
+        program: str = "sealedge",
+    ) -> None:
+        self.model, self._tell = model, tell
+        self._fleet_name, self._given, self._program = fleet, broker, program
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as closing:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="sealedge-demo-"))
-            self.broker = closing.enter_context(Embedded())
+            self.broker = self._given or closing.enter_context(Embedded())
             self.fleet = self._create_fleet(Path(folder) / "fleet")
-            self.troupe = closing.enter_context(Troupe(self.directory, self._tell))
+            self.troupe = closing.enter_context(Troupe(self.directory, self._tell, self._program))
             self._closing = closing.pop_all()
         return self
 
@@ -77,7 +88,7 @@ class Stage:
 
     def _create_fleet(self, directory: Path) -> Fleet:
         plan = FleetPlan(
-            fleet=FLEET,
+            fleet=self._fleet_name,
             agents=(AGENT,),
             sensors=(SENSOR,),
             consumers=(CONSUMER,),
