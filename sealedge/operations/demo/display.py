@@ -16,7 +16,14 @@ from sealedge.operations.demo.report import DemoReport
 
 Words = Callable[[Said], str]
 
+SHOWN_RESULTS: Final = 3
+"""Results that are told one by one; the bar counts the others."""
+
 STORY: Final[Mapping[tuple[str, str], Words]] = {
+    ("authority", "fleet-created"): lambda s: (
+        f"made the fleet {s['fleet']}: vouches for verifier, publisher, sensor and consumer, "
+        f"enrols {s['agent']} with the chip it may run on"
+    ),
     ("verifier", "connected"): lambda _: "is on the bus",
     ("publisher", "model-published"): lambda s: (
         f"publishes {s['model']} version {s['version']}: a signed manifest and {s['chunks']} sealed chunk(s), "
@@ -54,6 +61,7 @@ class Display:
         )
         self._readings = None if quiet else self._bars.add_task("readings answered", total=None, visible=False)
         self._started = time.monotonic()
+        self._results = 0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -78,6 +86,9 @@ class Display:
         words = STORY.get((said["party"], said["event"]))
         if words is not None:
             self._say(said["party"], words(said))
+        if (said["party"], said["event"]) == ("consumer", "output") and self._results < SHOWN_RESULTS:
+            self._results += 1
+            self._say("consumer", f"opened a result of {said['sender']}: {', '.join(said['labels'])}; receipt verified")
 
     def progress(self, done: int, total: int) -> None:
         """Readings answered so far."""

@@ -49,6 +49,7 @@ class Stage:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="sealedge-demo-"))
             self.broker = self._given or closing.enter_context(Embedded())
             self.fleet = self._create_fleet(Path(folder) / "fleet")
+            self._tell({"party": "authority", "event": "fleet-created", "agent": AGENT, "fleet": self.fleet.name})
             self.troupe = closing.enter_context(Troupe(self.directory, self._tell, self._program))
             self._closing = closing.pop_all()
         return self
