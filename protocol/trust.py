@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from protocol.cose import parse_sign1_untrusted
 from protocol.envelope import sign_document
-from protocol.errors import AuthenticationError, Finding, FreshnessError
+from protocol.errors import AuthenticationError, Finding, FreshnessError, MalformedError, UnsupportedError
 from protocol.keys import KemPublicKey, SigningKey, VerifyingKey
 from protocol.messages import decode_message_untrusted, digest
 from protocol.party import Store
@@ -20,6 +20,9 @@ from schemas.topics import FleetTopics
 
 CLOCK_SKEW = 60
 """Seconds by which two honest clocks may differ: allowed at the start of validity, never at the end."""
+
+MAX_CREDENTIAL = 65_536
+"""Bytes of a credential."""
 
 _CACHE_SIZE = 1024
 
@@ -77,8 +80,14 @@ class Trust:
         """Returns who holds this credential: signed by the authority, of this fleet, in time, not revoked.
 
         Raises `AuthenticationError` (signature, credential, role), `FreshnessError` (time), `AppraisalError`
-        (revoked). The holder's possession of the key is not shown by this: verify a signature with `.key`.
+        (revoked), `MalformedError`. The holder's possession of the key is not shown: verify a signature with `.key`.
         """
+        if len(credential) > MAX_CREDENTIAL:
+            raise MalformedError(
+                "a credential that is too large",
+                reason=Reason.OVERSIZED,
+                finding=Finding("credential", f"at most {MAX_CREDENTIAL} bytes", f"{len(credential)}"),
+            )
         name = digest(credential)
         identity = self._known.get(name) or self._remember(name, _open_credential_untrusted(credential, self))
         if identity.role not in roles:
@@ -115,7 +124,11 @@ class Trust:
 
 
 def _open_credential_untrusted(data: bytes, trust: Trust) -> Identity:
-    payload = parse_sign1_untrusted(data).verify(trust.authority, typ=str(Kind.CREDENTIAL))
+    message = parse_sign1_untrusted(data)
+    if message.credential is not None:
+        # No signature covers it: anybody could make one credential into many, of any size.
+        raise UnsupportedError("a credential that carries a credential")
+    payload = message.verify(trust.authority, typ=str(Kind.CREDENTIAL))
     found = decode_message_untrusted(Credential, payload)
     if found.fleet != trust.fleet:
         raise AuthenticationError(
