@@ -24,9 +24,9 @@ def command(config: Path, broker: str | None, log: str, quiet: bool) -> int:
       sealedge agent --config plant/agents/east/agent.toml
     """
     from sealedge.operations.parties.agent import build_agent  # noqa: PLC0415 - not for --help
-    from sealedge.operations.settings import AgentSettings, load_settings  # noqa: PLC0415
+    from sealedge.operations.settings import AgentSettings  # noqa: PLC0415
 
-    settings = load_settings(AgentSettings, config).with_broker(broker)
+    settings = AgentSettings.load(config).with_broker(broker)
     with ExitStack() as closing:
         party = build_agent(settings, closing, now=time.time())
         return serve(party, settings.connection, event_log(settings.name, log, quiet=quiet))

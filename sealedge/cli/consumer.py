@@ -34,9 +34,8 @@ def command(
     """
     from sealedge.client.settings import ConsumerSettings  # noqa: PLC0415 - not for --help
     from sealedge.operations.consume import consume  # noqa: PLC0415
-    from sealedge.operations.settings import load_client, with_broker  # noqa: PLC0415
 
-    settings = with_broker(load_client(ConsumerSettings, config), broker)
+    settings = ConsumerSettings.load(config).with_broker(broker)
     listener = event_log(settings.name, log, quiet=quiet)
 
     def run() -> int:

@@ -37,9 +37,9 @@ def command(config: Path | None, as_json: bool) -> None:
 
 def _configuration(config: Path) -> str:
     from sealedge.operations.references import configuration_digest, measured_configuration  # noqa: PLC0415
-    from sealedge.operations.settings import AgentSettings, load_settings  # noqa: PLC0415
+    from sealedge.operations.settings import AgentSettings  # noqa: PLC0415
     from storage.key_files import read_verifying_key  # noqa: PLC0415 - not for --help
 
-    settings = load_settings(AgentSettings, config)
+    settings = AgentSettings.load(config)
     authority = read_verifying_key(settings.path(settings.authority))
     return configuration_digest(measured_configuration(settings.fleet, authority, settings.models)).hex()

@@ -42,9 +42,9 @@ def publish(
     """
     from sealedge.operations.describe import load_description  # noqa: PLC0415 - not for --help
     from sealedge.operations.parties.publisher import package_model  # noqa: PLC0415
-    from sealedge.operations.settings import PublisherSettings, load_settings  # noqa: PLC0415
+    from sealedge.operations.settings import PublisherSettings  # noqa: PLC0415
 
-    settings = load_settings(PublisherSettings, config)
+    settings = PublisherSettings.load(config)
     description = load_description(describe, name, tiers)
     with ExitStack() as closing:
         packaged = package_model(settings, module, description, closing, now=time.time(), force=force)
@@ -81,8 +81,8 @@ def serve(config: Path, broker: str | None, log: str, quiet: bool) -> int:
       sealedge publisher serve --config plant/publisher/publisher.toml
     """
     from sealedge.operations.parties.publisher import serve_publisher  # noqa: PLC0415 - not for --help
-    from sealedge.operations.settings import PublisherSettings, load_settings  # noqa: PLC0415
+    from sealedge.operations.settings import PublisherSettings  # noqa: PLC0415
 
-    settings = load_settings(PublisherSettings, config).with_broker(broker)
+    settings = PublisherSettings.load(config).with_broker(broker)
     with ExitStack() as closing:
         return serve_publisher(settings, closing, event_log(settings.name, log, quiet=quiet), now=time.time())

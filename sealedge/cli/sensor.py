@@ -40,9 +40,8 @@ def send(
     from sealedge.client.settings import SensorSettings  # noqa: PLC0415 - not for --help
     from sealedge.operations.readings import readings  # noqa: PLC0415
     from sealedge.operations.send import Sending  # noqa: PLC0415
-    from sealedge.operations.settings import load_client, with_broker  # noqa: PLC0415
 
-    settings = with_broker(load_client(SensorSettings, config), broker)
+    settings = SensorSettings.load(config).with_broker(broker)
     if one_shot:
         settings = settings.model_copy(update={"one_shot": True})
     sending = Sending(settings, print_json, event_log(settings.name, log, quiet=quiet))

@@ -23,9 +23,9 @@ def command(config: Path, broker: str | None, log: str, quiet: bool) -> int:
       sealedge verifier --config plant/verifier/verifier.toml
     """
     from sealedge.operations.parties.verifier import build_verifier  # noqa: PLC0415 - not for --help
-    from sealedge.operations.settings import VerifierSettings, load_settings  # noqa: PLC0415
+    from sealedge.operations.settings import VerifierSettings  # noqa: PLC0415
 
-    settings = load_settings(VerifierSettings, config).with_broker(broker)
+    settings = VerifierSettings.load(config).with_broker(broker)
     with ExitStack() as closing:
         party = build_verifier(settings, closing, now=time.time())
         return serve(party, settings.connection, event_log(settings.name, log, quiet=quiet))

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from protocol.errors import ConfigurationError
 from publisher.package import ModelDescription
-from sealedge.operations.settings import explained, read_toml
+from sealedge.settings import explained, read_toml
 from storage.files import read_text
 
 LIMITS: Final = {"memory_bytes": 2**26, "milliseconds": 2000, "output_bytes": 2**16}

@@ -13,30 +13,25 @@ from protocol.messages import M
 from schemas.attestation import Credential
 from schemas.kinds import Kind, Role
 from schemas.status import RevocationList
-from sealedge.client.settings import ClientSettings, ConsumerSettings, SensorSettings
+from sealedge.client.settings import ConsumerSettings, SensorSettings
 from sealedge.operations.authority import DAY
 from sealedge.operations.doctor import Check
 from sealedge.operations.fleet import AUTHORITY_KEY, FleetFolder, read_description
-from sealedge.operations.settings import (
-    AgentSettings,
-    OperatorSettings,
-    PublisherSettings,
-    VerifierSettings,
-    load_client,
-    load_settings,
-)
+from sealedge.operations.settings import AgentSettings, OperatorSettings, PublisherSettings, VerifierSettings
+from sealedge.settings import FileSettings
 from storage.files import read_bytes
 from storage.key_files import read_verifying_key
 
 SOON_DAYS: Final = 30
 
-_SETTINGS: Final[dict[str, type[OperatorSettings]]] = {
+_SETTINGS: Final[dict[str, type[FileSettings]]] = {
     "operator": OperatorSettings,
     "verifier": VerifierSettings,
     "publisher": PublisherSettings,
     "agent": AgentSettings,
+    "sensor": SensorSettings,
+    "consumer": ConsumerSettings,
 }
-_CLIENTS: Final[dict[str, type[ClientSettings]]] = {"sensor": SensorSettings, "consumer": ConsumerSettings}
 _PRIVATE: Final = ("signing_key", "kem_key", "chip_key")
 _CREDENTIALS: Final = {"credential": "enrol it again", "enrolment": "enrol it again"}
 
@@ -44,12 +39,10 @@ _CREDENTIALS: Final = {"credential": "enrol it again", "enrolment": "enrol it ag
 def load_any(path: Path) -> Any:
     """The settings of whichever party the file is named for. Raises `ConfigurationError`."""
     role = path.stem
-    if role in _CLIENTS:
-        return load_client(_CLIENTS[role], path)
     if role not in _SETTINGS:
-        known = ", ".join(f"{each}.toml" for each in (*_SETTINGS, *_CLIENTS))
+        known = ", ".join(f"{each}.toml" for each in _SETTINGS)
         raise ConfigurationError(f"{path}: is none of {known}")
-    return load_settings(_SETTINGS[role], path)
+    return _SETTINGS[role].load(path)
 
 
 def check_party(path: Path, now: float) -> Iterator[Check]:

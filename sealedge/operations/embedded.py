@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from broker.embedded import Embedded
 from protocol.errors import TransportError
 from sealedge.operations.log import EventLog
-from sealedge.operations.settings import explained, read_toml
+from sealedge.settings import explained, read_toml
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 LOOK_SECONDS: Final = 0.5

@@ -21,7 +21,7 @@ from protocol.errors import ConfigurationError, Finding
 from schemas.base import Name
 from schemas.kinds import Role, Tier
 from sealedge.operations.authority import Authority
-from sealedge.operations.settings import explained, read_toml
+from sealedge.settings import explained, read_toml
 from storage.key_files import read_signing_key, read_verifying_key
 
 FLEET_FILE: Final = "fleet.toml"

@@ -12,8 +12,9 @@ from protocol.keys import SigningKey
 from schemas.kinds import Role
 from sealedge.client.parties import opened_store, sensor_from
 from sealedge.client.sensor import SensorParty
-from sealedge.client.settings import BrokerSettings, SensorSettings
+from sealedge.client.settings import SensorSettings
 from sealedge.operations.authority import Authority
+from sealedge.settings import BrokerSettings
 from storage.files import write_private
 from storage.key_files import write_signing_key
 

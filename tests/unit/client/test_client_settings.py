@@ -7,16 +7,17 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from schemas.kinds import Tier
+from sealedge.client.api import Sensor
 from sealedge.client.settings import ConsumerSettings, SensorSettings, load_settings
 
 LEAST = {"fleet": '"clinic"', "name": '"sensor-1"', "tiers": '["simulated"]', "model": '"scan"'}
 BROKER = '[broker]\nurl = "mqtt://127.0.0.1:1883"\n'
 
 
-def write(folder: Path, broker: str = BROKER, **changes: str) -> Path:
+def write(place: Path, broker: str = BROKER, **changes: str) -> Path:
     values = {**LEAST, **changes}
     lines = [f"{key} = {value}" for key, value in values.items() if value]
-    path = folder / "sensor.toml"
+    path = place / "sensor.toml"
     path.write_text("\n".join(lines) + "\n" + broker)
     return path
 
@@ -63,15 +64,52 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.path(settings.state).resolve() == tmp_path / "state"
 
 
+def test_the_environment_does_not_move_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALEDGE_FOLDER", "/elsewhere")
+    monkeypatch.setenv("sealedge_folder", "/elsewhere")
+    loaded = SensorSettings.load(write(tmp_path))
+    made = SensorSettings(**{**dict(loaded), "folder": tmp_path})
+    for settings in (loaded, load_settings(SensorSettings, tmp_path), made):
+        assert settings.path(settings.signing_key) == tmp_path / "signing.pem"
+
+
+@pytest.mark.parametrize("variable", ["SEALEDGE_TIERS", "SEALEDGE_BROKER", "SEALEDGE_RECIPIENTS"])
+def test_an_environment_that_is_not_json_where_it_must_be_is_one_line(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "hunter2")
+    for source in (write(tmp_path), tmp_path):
+        with pytest.raises(ConfigurationError, match="not JSON") as caught:
+            Sensor(source)
+        assert str(tmp_path / "sensor.toml") in str(caught.value)
+        assert variable.removeprefix("SEALEDGE_").lower() in str(caught.value)
+        assert "hunter2" not in caught.value.diagnostics + repr(caught.value.__cause__)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_variable_is_named_where_it_is_at_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALEDGE_IN_FLIGHT", "hunter2")
+    with pytest.raises(ConfigurationError) as caught:
+        Sensor(write(tmp_path))
+    assert str(caught.value) == "SEALEDGE_IN_FLIGHT: in_flight is wrong"
+    assert "hunter2" not in caught.value.diagnostics
+
+
+@pytest.mark.parametrize("name", ["folder", "_env_file", "_env_prefix"])
+def test_what_steers_the_reading_is_no_setting(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"sensor.toml: {name} is not a setting"):
+        SensorSettings.load(write(tmp_path, **{name: '"x"'}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"fleet": ""}, "fleet: Field required"),
-        ({"tiers": ""}, "tiers: Field required"),
+        ({"fleet": ""}, "fleet is missing"),
+        ({"tiers": ""}, "tiers is missing"),
         ({"tiers": "[]"}, "tiers"),
         ({"tiers": '["sgx"]'}, "tiers.0"),
         ({"name": '"Sensor 1"'}, "name"),
-        ({"surprise": "1"}, "surprise: Extra inputs are not permitted"),
+        ({"surprise": "1"}, "surprise is not a setting"),
         ({"in_flight": "0"}, "in_flight"),
         ({"in_flight": "65"}, "in_flight"),
         ({"request_seconds": "0"}, "request_seconds"),
@@ -79,7 +117,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"pad_to": "-1"}, "pad_to"),
         ({"durability": '"none"'}, "durability"),
         ({"deliver_to": '"UPPER"'}, "deliver_to"),
-        ({"broker": ""}, "broker: Field required"),
+        ({"broker": ""}, "broker is missing"),
         ({"fleet": "clinic"}, "is not TOML"),
     ],
 )

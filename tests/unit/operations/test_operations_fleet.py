@@ -25,7 +25,7 @@ from sealedge.operations.enrol import enrol
 from sealedge.operations.fleet import Fleet, FleetFolder, open_fleet
 from sealedge.operations.init import FleetPlan, create_fleet
 from sealedge.operations.parties.agent import enclave_configuration
-from sealedge.operations.settings import AgentSettings, VerifierSettings, load_settings
+from sealedge.operations.settings import AgentSettings, VerifierSettings
 from storage.key_files import read_signing_key, read_verifying_key
 from storage.store import MemoryStore
 from verifier.policy import load_policy
@@ -69,7 +69,7 @@ def test_an_agent_is_enrolled_for_its_own_chip_alone(fleet: Fleet) -> None:
     trust = Trust("plant", fleet.authority.key.public, MemoryStore())
     chips = []
     for name in ("east", "west"):
-        settings = load_settings(AgentSettings, fleet.folder.settings(Role.AGENT, name))
+        settings = AgentSettings.load(fleet.folder.settings(Role.AGENT, name))
         assert settings.chip_key is not None
         chip = read_signing_key(settings.path(settings.chip_key)).public.thumbprint
         enrolment = settings.path(settings.enrolment).read_bytes()
@@ -87,7 +87,7 @@ def test_a_sensors_results_are_for_the_fleets_consumers(fleet: Fleet) -> None:
 
 
 def policy_of(fleet: Fleet) -> str:
-    settings = load_settings(VerifierSettings, fleet.folder.settings(Role.VERIFIER, "verifier"))
+    settings = VerifierSettings.load(fleet.folder.settings(Role.VERIFIER, "verifier"))
     return settings.path(settings.policy).read_text()
 
 
@@ -103,7 +103,7 @@ def test_the_policy_accepts_simulation_only_where_it_was_asked_for(fleet: Fleet,
 def test_the_policy_names_this_enclave_and_configuration(fleet: Fleet) -> None:
     values = load_policy(policy_of(fleet)).reference_values
     assert values.measurements == (measure().digest.hex(),)
-    settings = load_settings(AgentSettings, fleet.folder.settings(Role.AGENT, "east"))
+    settings = AgentSettings.load(fleet.folder.settings(Role.AGENT, "east"))
     assert values.configurations == (enclave_configuration(settings, NOW).digest.hex(),)
 
 

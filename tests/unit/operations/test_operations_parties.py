@@ -21,7 +21,7 @@ from sealedge.operations.parties import publisher as publishing
 from sealedge.operations.parties.agent import build_agent
 from sealedge.operations.parties.publisher import build_publisher, package_model
 from sealedge.operations.parties.verifier import build_verifier
-from sealedge.operations.settings import AgentSettings, PublisherSettings, VerifierSettings, load_settings
+from sealedge.operations.settings import AgentSettings, PublisherSettings, VerifierSettings
 
 NOW = time.time()
 MODULE = b"\0asm" + bytes(100)
@@ -53,15 +53,15 @@ def closing() -> Iterator[ExitStack]:
 
 
 def verifier_of(fleet: Fleet) -> VerifierSettings:
-    return load_settings(VerifierSettings, fleet.folder.settings(Role.VERIFIER, "verifier"))
+    return VerifierSettings.load(fleet.folder.settings(Role.VERIFIER, "verifier"))
 
 
 def publisher_of(fleet: Fleet) -> PublisherSettings:
-    return load_settings(PublisherSettings, fleet.folder.settings(Role.PUBLISHER, "publisher"))
+    return PublisherSettings.load(fleet.folder.settings(Role.PUBLISHER, "publisher"))
 
 
 def agent_of(fleet: Fleet) -> AgentSettings:
-    return load_settings(AgentSettings, fleet.folder.settings(Role.AGENT, "agent-1"))
+    return AgentSettings.load(fleet.folder.settings(Role.AGENT, "agent-1"))
 
 
 def package(fleet: Fleet, closing: ExitStack, module: bytes = MODULE) -> int:

@@ -13,9 +13,6 @@ from sealedge.operations.settings import (
     PublisherSettings,
     VerifierSettings,
     access_of,
-    load_client,
-    load_settings,
-    with_broker,
 )
 
 TEXT = """
@@ -41,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(ConfigurationError) as refused:
-        load_settings(VerifierSettings, path)
+        VerifierSettings.load(path)
     assert "\n" not in refused.value.diagnostics
     return refused.value.diagnostics
 
@@ -49,7 +46,7 @@ def refusal(path: Path) -> str:
 def test_paths_start_at_the_file(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEALEDGE_FOLDER", "/elsewhere")
-    settings = load_settings(VerifierSettings, file)
+    settings = VerifierSettings.load(file)
     assert settings.path(settings.authority) == file.parent / "../trust/authority.pub.pem"
     assert settings.path(settings.state) == file.parent / "state"
 
@@ -59,23 +56,23 @@ def test_the_environment_stands_above_the_file(file: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SEALEDGE_STATE", "elsewhere")
     monkeypatch.setenv("SEALEDGE_BROKER__URL", "mqtts://host")
     monkeypatch.setenv("SEALEDGE_BROKER__USERNAME", "me")
-    settings = load_settings(VerifierSettings, file)
+    settings = VerifierSettings.load(file)
     assert (settings.name, settings.state, settings.fleet) == ("other", Path("elsewhere"), "plant")
     assert (settings.connection.url, settings.connection.username) == ("mqtts://host", "me")
 
 
 def test_the_command_line_stands_above_both(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEALEDGE_BROKER__URL", "mqtts://host")
-    settings = load_settings(VerifierSettings, file)
+    settings = VerifierSettings.load(file)
     assert settings.with_broker("mqtt://typed").connection.url == "mqtt://typed"
     assert settings.with_broker(None) is settings
-    assert with_broker(settings, "mqtt://typed").broker.username is None
+    assert settings.with_broker("mqtt://typed").broker.username is None
 
 
 def test_a_dotenv_file_decides_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (file.parent / ".env").write_text("SEALEDGE_NAME=other\n")
     monkeypatch.chdir(file.parent)
-    assert load_settings(VerifierSettings, file).name == "verifier"
+    assert VerifierSettings.load(file).name == "verifier"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +104,7 @@ def test_a_wrong_password_is_not_quoted(file: Path) -> None:
 
 def test_a_password_is_in_no_text_form(file: Path) -> None:
     file.write_text(TEXT + 'username = "me"\npassword = "geheim"\n')
-    settings = load_settings(VerifierSettings, file)
+    settings = VerifierSettings.load(file)
     assert "geheim" not in repr(settings) + str(settings.model_dump()) + repr(settings.connection)
     assert settings.connection.read_password() == "geheim"
 
@@ -123,20 +120,20 @@ def test_an_environment_that_is_not_json_where_it_must_be_is_one_line(
 ) -> None:
     monkeypatch.setenv(variable, "geheim")
     with pytest.raises(ConfigurationError, match="not JSON") as refused:
-        load_settings(AgentSettings, file)
+        AgentSettings.load(file)
     assert "geheim" not in refused.value.diagnostics
 
 
 def test_a_clients_settings_are_told_the_same_way(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEALEDGE_TIERS", "geheim")
     with pytest.raises(ConfigurationError, match="not JSON"):
-        load_client(ConsumerSettings, file)
+        ConsumerSettings.load(file)
 
 
 def test_a_publisher_says_to_whom_it_lends(file: Path) -> None:
     text = TEXT.replace('policy = "policy.toml"\n', "") + '\n[release]\nkey_lease_seconds = 60\nagents = ["east"]\n'
     file.write_text(text)
-    release = load_settings(PublisherSettings, file).release
+    release = PublisherSettings.load(file).release
     assert (release.key_lease_seconds, release.agents) == (60, frozenset({"east"}))
 
 
