@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from broker.children import find_mosquitto
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text("utf-8")
 PORT = "18830"
@@ -72,7 +74,7 @@ def missing(shown: list[str], printed: str) -> list[str]:
     ]
 
 
-def script() -> str:
+def script(broker: str) -> str:
     """All blocks for one bash, each announced; what a console prints goes into a file of its line."""
     parts = ["set -e"]
     for block in BLOCKS:
@@ -83,7 +85,8 @@ def script() -> str:
             parts.append(f"python - <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK")
         elif block in CONSOLES:
             parts.append(f'{console(block)} > "$OUTPUTS/{block.line}" 2>&1')
-    return "\n".join(parts).replace(PORT, str(free_port()))
+    text = "\n".join(parts).replace(PORT, str(free_port()))
+    return text.replace("sealedge broker ", f"sealedge broker --kind {broker} ")
 
 
 def console(block: Block) -> str:
@@ -120,14 +123,16 @@ class Ran:
     left_running: bool
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The whole README, run once, as in a clone whose `make` has made .venv."""
+@pytest.fixture(scope="module", params=["mosquitto", "iotcore"])
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The whole README, run once over each broker, as in a clone whose `make` has made .venv."""
+    if request.param == "mosquitto" and find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
     clone, outputs, scratch = (tmp_path_factory.mktemp(name) for name in ("clone", "outputs", "scratch"))
     (clone / ".venv").symlink_to(sys.prefix)
     with (scratch / "stdout").open("w+") as stdout, (scratch / "stderr").open("w+") as stderr:
         started = subprocess.Popen(
-            ["bash", "-c", script()],
+            ["bash", "-c", script(request.param)],
             cwd=clone,
             env={**os.environ, "TMPDIR": str(scratch), "OUTPUTS": str(outputs)},
             stdin=subprocess.DEVNULL,
