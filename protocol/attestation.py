@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 
 from protocol.cbor import CborValue, encode
 from protocol.envelope import open_document_untrusted, sign_document, signer_credential_untrusted
-from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError
+from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, MalformedError
 from protocol.keys import KemPublicKey, SigningKey, VerifyingKey
 from protocol.messages import DOMAIN, digest
 from protocol.party import Store
-from protocol.trust import Trust, check_times
+from protocol.trust import Identity, Trust, check_times
 from schemas.attestation import AFFIRMING, EAR_PROFILE, AttestationResult, Challenge, LoadedModel
 from schemas.kinds import Kind, Role, Tier
 from schemas.reason import Reason
 
 BUCKET = "attestation-sequences"
+
+MAX_RESULT = 65_536
+"""Bytes of a signed attestation result: what fits into the messages that carry one."""
 
 
 def report_data(challenge: Challenge, claims: bytes, signing: VerifyingKey, kem: KemPublicKey) -> bytes:
@@ -57,6 +60,14 @@ class Passport:
     digest: bytes
     signing_key: VerifyingKey
     kem_key: KemPublicKey
+    verifier: Identity | None = None
+    """Who signed it; None where a verifier's key is believed without a credential."""
+
+    @property
+    def expires(self) -> int:
+        """When the lease ends: never later than its verifier's credential."""
+        own = self.result.expires
+        return own if self.verifier is None else min(own, self.verifier.expires)
 
     @property
     def agent(self) -> str:
@@ -65,13 +76,13 @@ class Passport:
 
     def check_live(self, now: float) -> None:
         """Raises `AppraisalError` (lease-expired) when the lease has ended, or `FreshnessError` before its start."""
-        if now >= self.result.expires:
+        if now >= self.expires:
             raise AppraisalError(
                 "the attestation result's lease has ended",
                 reason=Reason.LEASE_EXPIRED,
-                finding=Finding("attestation-result.expires", f"> {int(now)}", str(self.result.expires)),
+                finding=Finding("attestation-result.expires", f"> {int(now)}", str(self.expires)),
             )
-        check_times("attestation-result", self.result.issued, self.result.expires, now)
+        check_times("attestation-result", self.result.issued, self.expires, now)
 
     def check_tier(self, accepted: tuple[Tier, ...], policy: str) -> None:
         """Raises `AppraisalError` unless `policy` names this tier (P6)."""
@@ -99,6 +110,12 @@ def open_attestation_result_untrusted(data: bytes, trust: Trust, now: float) -> 
 
 def open_past_attestation_result_untrusted(data: bytes, trust: Trust, now: float) -> Passport:
     """The same without asking whether the lease still runs: to check receipts of the past."""
+    if len(data) > MAX_RESULT:
+        raise MalformedError(
+            "an attestation result that is too large",
+            reason=Reason.OVERSIZED,
+            finding=Finding("attestation-result", f"at most {MAX_RESULT} bytes", f"{len(data)}"),
+        )
     verifier = trust.identify_untrusted(signer_credential_untrusted(data), now, Role.VERIFIER)
     result = open_document_untrusted(AttestationResult, data, Kind.ATTESTATION_RESULT, verifier.key)
     _check_result(result, trust, verifier.name)
@@ -110,13 +127,16 @@ def open_past_attestation_result_untrusted(data: bytes, trust: Trust, now: float
         digest=digest(data),
         signing_key=VerifyingKey.from_cose_key_untrusted(result.confirmation.signing_key),
         kem_key=KemPublicKey.from_cose_key_untrusted(result.confirmation.kem_key),
+        verifier=verifier,
     )
     check_not_revoked(passport, trust)
     return passport
 
 
 def check_not_revoked(passport: Passport, trust: Trust) -> None:
-    """Raises `AppraisalError` (revoked) if the chip, measurement or key of this passport is revoked (P9)."""
+    """Raises `AppraisalError` (revoked) if the chip, measurement, key or verifier of this passport is revoked (P9)."""
+    if passport.verifier is not None:
+        trust.check_not_revoked(passport.verifier)
     trust.revocations.check("measurement", passport.result.measurement)
     trust.revocations.check("key", passport.signing_key.thumbprint)
     if passport.result.chip is not None:

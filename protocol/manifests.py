@@ -11,7 +11,7 @@ from protocol.envelope import open_document_untrusted, signer_credential_untrust
 from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, MalformedError, StoreError
 from protocol.messages import digest
 from protocol.party import Store
-from protocol.trust import Trust, check_times
+from protocol.trust import Identity, Trust, check_times
 from schemas.kinds import Kind, Role
 from schemas.model import Manifest
 from schemas.reason import Reason
@@ -27,6 +27,11 @@ def open_manifest_untrusted(data: bytes, trust: Trust, model: str, now: float) -
 
     Raises `AuthenticationError`, `FreshnessError`, `AppraisalError` (revoked), `MalformedError`.
     """
+    manifest, _ = _open_untrusted(data, trust, model, now)
+    return manifest, digest(data)
+
+
+def _open_untrusted(data: bytes, trust: Trust, model: str, now: float) -> tuple[Manifest, Identity]:
     publisher = trust.identify_untrusted(signer_credential_untrusted(data), now, Role.PUBLISHER)
     manifest = open_document_untrusted(Manifest, data, Kind.MANIFEST, publisher.key)
     for claim, expected, found in (
@@ -43,7 +48,7 @@ def open_manifest_untrusted(data: bytes, trust: Trust, model: str, now: float) -
     # A manifest has no end of its own: the publisher's credential and the revocations end it.
     check_times("manifest", manifest.issued, float("inf"), now)
     trust.revocations.check("model", manifest.digest)
-    return manifest, digest(data)
+    return manifest, publisher
 
 
 class ManifestBook:
@@ -55,6 +60,7 @@ class ManifestBook:
     def __init__(self, trust: Trust, store: Store, limit: int = 256) -> None:
         self._trust, self._store, self._limit = trust, store, limit
         self._held: dict[str, tuple[Manifest, bytes]] = {}
+        self._publishers: dict[str, Identity] = {}
 
     def accept_untrusted(self, data: bytes, model: str, now: float) -> Manifest | None:
         """Take what stands on a model's manifest topic. Returns the manifest, or None if it is the one held.
@@ -66,9 +72,10 @@ class ManifestBook:
         held = self._held.get(model)
         if held is not None and held[1] == name:
             return None
-        manifest, _ = open_manifest_untrusted(data, self._trust, model, now)
+        manifest, publisher = _open_untrusted(data, self._trust, model, now)
         self._check_succession(manifest, name)
         self._remember(manifest, name)
+        self._publishers[model] = publisher
         return manifest
 
     def newest(self, model: str) -> tuple[Manifest, bytes]:
@@ -81,11 +88,18 @@ class ManifestBook:
                 finding=Finding("manifest", f"one for {model}", "none"),
             )
         self._trust.revocations.check("model", held[0].digest)
+        self._trust.check_not_revoked(self._publishers[model])
         return held
+
+    def publisher(self, model: str) -> Identity:
+        """Who signed the manifest held. Raises `AppraisalError` as `newest` does."""
+        self.newest(model)
+        return self._publishers[model]
 
     def forget(self, model: str) -> None:
         """Drop the manifest of a model that is no longer wanted; its version stays remembered."""
         self._held.pop(model, None)
+        self._publishers.pop(model, None)
 
     def __iter__(self) -> Iterator[tuple[Manifest, bytes]]:
         return iter(tuple(self._held.values()))
