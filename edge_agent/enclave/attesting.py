@@ -12,7 +12,7 @@ from edge_agent.enclave.needs import EvidenceNeeded
 from protocol.algorithms import ESP256, HPKE_XWING_KE
 from protocol.attestation import Passport, check_not_revoked, open_attestation_result_untrusted, report_data
 from protocol.envelope import Address, open_message_untrusted, sign_message, signer_credential_untrusted
-from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, UnsupportedError
+from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, RemoteError, UnsupportedError
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
@@ -126,7 +126,13 @@ class Attesting:
         if not data or any(data == passport.document for passport, _ in self._held.values()):
             return None
         passport = open_attestation_result_untrusted(data, self._trust, now)
-        if passport.agent != self._agent or passport.signing_key != self.key.public:
+        if passport.agent != self._agent:
+            raise AuthenticationError(
+                "another agent's attestation result",
+                reason=Reason.MISADDRESSED,
+                finding=Finding("attestation-result.agent", self._agent, passport.agent),
+            )
+        if passport.signing_key != self.key.public:
             return None
         answer = self._answers.get(passport.result.nonce)
         if answer is None or answer.kem.public != passport.kem_key:
@@ -143,37 +149,51 @@ class Attesting:
         return passport
 
     def live(self, now: float) -> Passport:
-        """The newest passport. Raises `AppraisalError` where none is live: then nothing secret is done (P3)."""
+        """The newest live passport. Raises `AppraisalError` where none is live: then nothing secret is done (P3)."""
         if not self._held:
             raise AppraisalError("not attested yet", reason=Reason.NOT_ATTESTED)
-        passport, _ = next(reversed(self._held.values()))
-        passport.check_live(now)
-        check_not_revoked(passport, self._trust)
+        newest_first = [passport for passport, _ in reversed(self._held.values())]
+        # With two verifiers, the newest passport may end, or be revoked, before an older one.
+        passport = next((each for each in newest_first if self._is_live(each, now)), newest_first[0])
+        self._check_live(passport, now)
         return passport
 
     def is_current(self, digest: bytes, now: float) -> bool:
         """Whether this is the digest of a passport that is still live: the newest, or one just renewed."""
         held = self._held.get(digest)
-        return held is not None and now < held[0].result.expires
+        return held is not None and self._is_live(held[0], now)
 
     def kem_keys(self, now: float) -> list[KemPrivateKey]:
         """The KEM keys of all passports that are still live, the newest first."""
-        return [kem for passport, kem in reversed(self._held.values()) if now < passport.result.expires]
+        return [kem for passport, kem in reversed(self._held.values()) if self._is_live(passport, now)]
+
+    def _check_live(self, passport: Passport, now: float) -> None:
+        passport.check_live(now)
+        check_not_revoked(passport, self._trust)
+
+    def _is_live(self, passport: Passport, now: float) -> bool:
+        try:
+            self._check_live(passport, now)
+        except RemoteError:
+            return False
+        return True
 
     def drop_ended(self, now: float) -> None:
         """Forget passports that have ended, with their KEM keys."""
-        for name in [name for name, (passport, _) in self._held.items() if now >= passport.result.expires]:
+        for name in [name for name, (passport, _) in self._held.items() if now >= passport.expires]:
             del self._held[name]
 
     def erase(self) -> None:
-        """Forget every passport and every KEM key: nothing that was sealed to this enclave opens any more (P9)."""
+        """Forget every passport with its KEM key: nothing that was sealed to this enclave opens any more (P9).
+
+        Python cannot overwrite them: until the interpreter uses that memory for something else, they lie there.
+        """
         self._held.clear()
-        self._answers.clear()
 
     @property
     def ends_at(self) -> float | None:
         """When the next of the held passports ends."""
-        return min((float(passport.result.expires) for passport, _ in self._held.values()), default=None)
+        return min((float(passport.expires) for passport, _ in self._held.values()), default=None)
 
     def _check_newer(self, passport: Passport) -> None:
         newest = max((held.result.sequence for held, _ in self._held.values()), default=-1)

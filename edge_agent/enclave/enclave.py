@@ -84,6 +84,7 @@ class Enclave(Desk):
         """The host's answer to `ChunksNeeded`."""
         now = self._time(now)
         try:
+            self._attesting.live(now)
             events = self._models.chunks_collected_untrusted(model, payloads, now)
         except (RemoteError, EnclaveError) as error:
             return self._refuse(error, Delivery(self.topics.manifest(model), b""), now)
@@ -117,10 +118,9 @@ class Enclave(Desk):
         self._sessions.drop_ended(now)
         self._one_shots.drop_ended(now)
         passport = self._passport(now)
+        if passport is None:
+            self._erase_all()
         events: list[Event] = []
-        if passport is None and self._models.loaded:
-            events += self._models.erase_all("not-attested")
-            self._erase_sessions()
         ask_at = self._attesting.ask_at
         if (ask_at is None and passport is None) or (ask_at is not None and now >= ask_at):
             events.append(self._attesting.ask("lease-ended" if passport is None else "again", now))
@@ -131,9 +131,9 @@ class Enclave(Desk):
         erased = self._sessions.erase_revoked(self.trust) + self._one_shots.erase_revoked(self.trust)
         if erased:
             events.append(Noted("sessions-erased", {"count": erased}))
-        if self._attesting.ends_at is not None and self._passport(now) is None:
+        if self._passport(now) is None:
             events += self._models.erase_all("revoked")
-            self._erase_sessions()
+            self._erase_all()
         return events
 
     # Attestation and models
@@ -164,7 +164,7 @@ class Enclave(Desk):
         signer = self.trust.identify_untrusted(message.credential or b"", now, Role.PUBLISHER, Role.VERIFIER)
         address = Address(delivery.topic, self.name, delivery.correlation or b"")
         refusal = open_message_untrusted(Refusal, delivery.payload, Kind.REFUSAL, signer.key, address)
-        self._models.refused(delivery.correlation, now)
+        self._models.refused(delivery.correlation, signer.name, now)
         return [Noted("refused-by", {"by": signer.name, **refusal.model_dump(exclude_none=True, mode="json")})]
 
     # Sessions
@@ -295,9 +295,12 @@ class Enclave(Desk):
     def _table(self, kind: Kind) -> SessionTable:
         return self._one_shots if kind is Kind.ONE_SHOT else self._sessions
 
-    def _erase_sessions(self) -> None:
-        """Sessions, answers, and the KEM keys that could open a recorded opening again."""
+    def _erase_all(self) -> None:
+        """Sessions, their answers, and the KEM keys that could open a recorded opening again."""
         self._attesting.erase()
+        self._erase_sessions()
+
+    def _erase_sessions(self) -> None:
         self._sessions.erase_all()
         self._one_shots.erase_all()
 

@@ -10,13 +10,13 @@ from edge_agent.enclave.needs import ChunksNeeded
 from protocol.attestation import Passport
 from protocol.delivery import decrypt_chunks_untrusted, open_index_untrusted
 from protocol.envelope import Address, open_sealed_untrusted, sign_message, signer_credential_untrusted
-from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, RemoteError
+from protocol.errors import AppraisalError, AuthenticationError, EnclaveError, Finding, FreshnessError, RemoteError
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
 from protocol.manifests import ManifestBook
 from protocol.messages import digest
 from protocol.party import Delivery, Event, Noted, Publication, Randomness
-from protocol.trust import Trust, check_times
+from protocol.trust import Identity, Trust, check_times
 from schemas.attestation import LoadedModel
 from schemas.kinds import Kind, Role
 from schemas.model import ChunkIndex, KeyGrant, KeyRequest, Manifest, ModuleLimits
@@ -41,6 +41,7 @@ class Running:
 
     manifest: Manifest
     manifest_digest: bytes
+    publisher: Identity
     compute: Computation = field(repr=False)
     expires: float
     renew_at: float
@@ -52,11 +53,16 @@ class _Wanted:
 
     manifest: Manifest
     digest: bytes
-    request: bytes = b""
+    publisher: Identity
+    request: bytes | None = None
     ask_at: float = 0.0
     index: ChunkIndex | None = field(default=None, repr=False)
     expires: float = 0.0
     renew_at: float = 0.0
+
+    def afresh(self) -> "_Wanted":
+        """The same version, without what was granted."""
+        return _Wanted(self.manifest, self.digest, self.publisher)
 
 
 class ModelShelf:
@@ -96,7 +102,7 @@ class ModelShelf:
         manifest = self._book.accept_untrusted(data, model, now)
         if manifest is None:
             return []
-        self._wanted[model] = _Wanted(manifest, digest(data))
+        self._wanted[model] = _Wanted(manifest, digest(data), self._book.publisher(model))
         return self.ask(passport, now)
 
     def ask(self, passport: Passport | None, now: float) -> list[Event]:
@@ -108,8 +114,8 @@ class ModelShelf:
 
     def accept_grant_untrusted(self, delivery: Delivery, keys: Sequence[KemPrivateKey], now: float) -> list[Event]:
         """Take a key release: renew the lease of what runs, or name the chunks that the host shall fetch."""
-        wanted = next((each for each in self._wanted.values() if each.request == delivery.correlation), None)
-        if wanted is None or wanted.index is not None:
+        wanted = self._asked(delivery.correlation)
+        if wanted is None or wanted.index is not None or wanted.request is None:
             raise FreshnessError("a key release that nobody asked for", reason=Reason.UNEXPECTED)
         manifest = wanted.manifest
         publisher = self._trust.identify_untrusted(signer_credential_untrusted(delivery.payload), now, Role.PUBLISHER)
@@ -135,17 +141,19 @@ class ModelShelf:
     def chunks_collected_untrusted(self, model: str, payloads: Sequence[bytes], now: float) -> list[Event]:
         """Decrypt, check, compile: from here on the model runs.
 
-        Raises `RemoteError` for wrong chunks: the key is asked for again later. Raises `EnclaveError` for a module
-        that will not run: it is not asked for again until a newer manifest comes.
+        Raises `RemoteError` for wrong chunks, and where the lease ended meanwhile (P3): the key is asked for again
+        later. Raises `EnclaveError` for a module that will not run: it is not asked for again until a newer manifest
+        comes, unless the fault was this enclave's own (internal).
         """
         wanted = self._wanted.get(model)
         if wanted is None or wanted.index is None:
             return []
         index, wanted.index, wanted.ask_at = wanted.index, None, now + FAILED_WAIT
+        if now >= wanted.expires:
+            raise AppraisalError("the model's lease ended before its chunks came", reason=Reason.LEASE_EXPIRED)
         module = decrypt_chunks_untrusted(wanted.manifest, index, payloads)
+        self._running[model] = self._loaded(wanted, module)
         del self._wanted[model]
-        compute = self._load(module, wanted.manifest.limits)
-        self._running[model] = Running(wanted.manifest, wanted.digest, compute, wanted.expires, wanted.renew_at)
         detail: dict[str, str | int | float | bool | None] = {
             "model": model,
             "version": wanted.manifest.version,
@@ -154,34 +162,46 @@ class ModelShelf:
         }
         return [Noted("model-loaded", detail)]
 
-    def refused(self, request: bytes | None, now: float) -> None:
-        """The publisher refused: ask again later."""
-        for each in self._wanted.values():
-            if each.request == request:
-                each.ask_at = now + FAILED_WAIT
+    def _loaded(self, wanted: _Wanted, module: bytes) -> Running:
+        manifest = wanted.manifest
+        try:
+            compute = self._load(module, manifest.limits)
+        except EnclaveError as error:
+            if error.reason is not Reason.INTERNAL:
+                del self._wanted[manifest.model]
+            raise
+        return Running(manifest, wanted.digest, wanted.publisher, compute, wanted.expires, wanted.renew_at)
+
+    def refused(self, request: bytes | None, by: str, now: float) -> None:
+        """A key request was refused: ask again later. Counts once, and from the model's publisher alone."""
+        wanted = self._asked(request)
+        if wanted is not None and wanted.index is None and wanted.manifest.publisher == by:
+            wanted.request, wanted.ask_at = None, now + FAILED_WAIT
 
     def expire(self, passport: Passport | None, now: float) -> list[Event]:
-        """Erase what has ended, ask for what ends soon."""
+        """Erase what has ended, ask for what ends soon. Without a live passport nothing is kept (P3)."""
+        if passport is None:
+            return self.erase_all("not-attested")
         events: list[Event] = []
         for name in [name for name, each in self._running.items() if now >= each.expires]:
             events += self._erase(name, "lease-expired")
         for name, running in self._running.items():
             if name not in self._wanted and now >= running.renew_at:
-                self._wanted[name] = _Wanted(running.manifest, running.manifest_digest)
+                self._wanted[name] = _Wanted(running.manifest, running.manifest_digest, running.publisher)
         return [*events, *self.ask(passport, now)]
 
     def erase_revoked(self) -> list[Event]:
         """Erase every model that the revocation list names, running or on its way (P9)."""
-        for name in [name for name, each in self._wanted.items() if self._is_revoked(each.manifest)]:
-            del self._wanted[name]
         events: list[Event] = []
-        for name in [name for name, each in self._running.items() if self._is_revoked(each.manifest)]:
+        for name in [name for name, each in self._running.items() if self._is_revoked(each)]:
             events += self._erase(name, "revoked")
+        for name in [name for name, each in self._wanted.items() if self._is_revoked(each)]:
+            del self._wanted[name]
         return events
 
     def erase_all(self, why: str) -> list[Event]:
-        """Erase every model: the enclave's own passport has ended or is revoked."""
-        self._wanted = {name: _Wanted(each.manifest, each.digest) for name, each in self._wanted.items()}
+        """Erase every model, and every key to one: the enclave's own passport has ended or is revoked."""
+        self._wanted = {name: each.afresh() for name, each in self._wanted.items()}
         return [event for name in list(self._running) for event in self._erase(name, why)]
 
     @property
@@ -194,39 +214,44 @@ class ModelShelf:
 
     def _erase(self, name: str, why: str) -> list[Event]:
         running = self._running.pop(name)
-        self._wanted.setdefault(name, _Wanted(running.manifest, running.manifest_digest))
-        if why == "revoked":
-            del self._wanted[name]
+        self._wanted.setdefault(name, _Wanted(running.manifest, running.manifest_digest, running.publisher))
         return [Noted("model-erased", {"model": name, "version": running.manifest.version, "why": why})]
 
-    def _is_revoked(self, manifest: Manifest) -> bool:
+    def _asked(self, request: bytes | None) -> _Wanted | None:
+        if request is None:
+            return None
+        return next((each for each in self._wanted.values() if each.request == request), None)
+
+    def _is_revoked(self, model: Running | _Wanted) -> bool:
         try:
-            self._trust.revocations.check("model", manifest.digest)
+            self._trust.revocations.check("model", model.manifest.digest)
+            self._trust.check_not_revoked(model.publisher)
         except RemoteError:
             return True
         return False
 
     def _key_request(self, wanted: _Wanted, passport: Passport, now: float) -> Publication:
         manifest = wanted.manifest
-        wanted.request, wanted.ask_at = self._randomness(16), now + ASK_AGAIN
+        identifier = self._randomness(16)
+        wanted.request, wanted.ask_at = identifier, now + ASK_AGAIN
         request = KeyRequest(
             fleet=self._trust.fleet,
             agent=self._agent,
             model=manifest.model,
             version=manifest.version,
             manifest=wanted.digest,
-            request=wanted.request,
+            request=identifier,
             attestation_result=passport.document,
             issued=int(now),
         )
         topic = self._trust.topics.key(manifest.model)
-        address = Address(topic, manifest.publisher, wanted.request)
+        address = Address(topic, manifest.publisher, identifier)
         return Publication(
             topic,
             sign_message(Kind.KEY_REQUEST, request, self._key, address),
             expiry=60,
             response_topic=self._trust.topics.inbox(Role.AGENT, self._agent),
-            correlation=wanted.request,
+            correlation=identifier,
         )
 
 
