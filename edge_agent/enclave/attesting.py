@@ -12,7 +12,15 @@ from edge_agent.enclave.needs import EvidenceNeeded
 from protocol.algorithms import ESP256, HPKE_XWING_KE
 from protocol.attestation import Passport, check_not_revoked, open_attestation_result_untrusted, report_data
 from protocol.envelope import Address, open_message_untrusted, sign_message, signer_credential_untrusted
-from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, RemoteError, UnsupportedError
+from protocol.errors import (
+    AppraisalError,
+    AuthenticationError,
+    Finding,
+    FreshnessError,
+    MalformedError,
+    RemoteError,
+    UnsupportedError,
+)
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
@@ -31,6 +39,8 @@ from schemas.reason import Reason
 
 ASK_AGAIN = 5.0
 """Seconds after which an unanswered attestation request is sent again."""
+
+MAX_EVIDENCE, MAX_MEDIA_TYPE = 65_536, 256
 
 MAX_OPEN = 4
 """Challenges answered and not yet decided; the oldest is given up."""
@@ -107,11 +117,19 @@ class Attesting:
         data = report_data(challenge, answer.claims, self.key.public, kem.public)
         return [EvidenceNeeded(challenge.nonce, data)]
 
-    def evidence_collected(self, token: bytes, media_type: str, evidence: bytes) -> Sequence[Event]:
-        """Send the TEE's evidence. The host hands it in: the verifier finds out if it is not what was asked for."""
+    def evidence_collected_untrusted(self, token: bytes, media_type: str, evidence: bytes) -> Sequence[Event]:
+        """Send the TEE's evidence. The host hands it in: the verifier finds out if it is not what was asked for.
+
+        Raises `MalformedError` for what no message carries.
+        """
         answer = self._answers.get(token)
         if answer is None:
             return []
+        if not (0 < len(evidence) <= MAX_EVIDENCE and len(media_type) <= MAX_MEDIA_TYPE):
+            raise MalformedError(
+                "evidence that no message carries",
+                finding=Finding("evidence", f"1 to {MAX_EVIDENCE} bytes", str(len(evidence))),
+            )
         message = Evidence(claims=answer.claims, wrapped=(media_type, evidence), enrolment=self._enrolment)
         address = Address(answer.topic, answer.challenge.verifier, token)
         payload = sign_message(Kind.EVIDENCE, message, self.key, address)

@@ -5,6 +5,7 @@ is as untrusted as the network. Time is the host's word, so it only ever narrows
 backwards, nor behind what the verifier has signed.
 """
 
+import re
 from collections.abc import Sequence
 
 from edge_agent.enclave.answers import Answer, AnswerBudget
@@ -31,6 +32,9 @@ from schemas.kinds import Kind, Role
 from schemas.reason import Reason
 from schemas.session import InferenceRequest, SessionOpen
 from schemas.status import Refusal
+
+_NAME = re.compile("[a-z0-9-]{1,32}")
+"""No wildcard among it: a topic with one is no topic to publish to (MQTT 5 §3.3.2.1)."""
 
 
 class Enclave(Desk):
@@ -77,8 +81,11 @@ class Enclave(Desk):
 
     def evidence_collected(self, token: bytes, media_type: str, evidence: bytes, now: float) -> Sequence[Event]:
         """The host's answer to `EvidenceNeeded`."""
-        self._time(now)
-        return self._attesting.evidence_collected(token, media_type, evidence)
+        now = self._time(now)
+        try:
+            return self._attesting.evidence_collected_untrusted(token, media_type, evidence)
+        except RemoteError as error:
+            return self._refuse(error, Delivery(self.topics.challenge(self.name), b""), now)
 
     def chunks_collected(self, model: str, payloads: Sequence[bytes], now: float) -> Sequence[Event]:
         """The host's answer to `ChunksNeeded`."""
@@ -278,14 +285,19 @@ class Enclave(Desk):
     def _refuse_inside(
         self, session: Session, error: RemoteError | EnclaveError, delivery: Delivery, now: float
     ) -> Sequence[Event]:
-        noted = [event for event in self._refuse(error, delivery, now) if isinstance(event, Noted)]
+        """The sensor is told all; everybody else the reason alone: what was found may follow from the reading (P1)."""
+        claim = "" if error.finding is None else error.finding.claim
+        shown = EnclaveError("a request inside a session", reason=error.reason, finding=Finding(claim))
+        noted = [event for event in self._refuse(shown, delivery, now) if isinstance(event, Noted)]
         return [*noted, refuse(session, error, delivery.correlation or b"", now)]
 
     def _refusal_reply(self, error: SealedgeError, delivery: Delivery, now: float) -> Sequence[Event]:
         """A refusal in the clear for a sensor whose session is not known here: signed, so that it can be believed."""
         reply_to = delivery.response_topic
         sensor = None if reply_to is None else self.topics.owner(reply_to)
-        if reply_to is None or sensor is None or reply_to != self.topics.inbox(Role.SENSOR, sensor):
+        if reply_to is None or sensor is None or _NAME.fullmatch(sensor) is None:
+            return []
+        if reply_to != self.topics.inbox(Role.SENSOR, sensor):
             return []
         correlation = (delivery.correlation or b"")[:64]
         address = Address(reply_to, "", correlation)

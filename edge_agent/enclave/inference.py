@@ -4,13 +4,15 @@ from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.models import Running
 from edge_agent.enclave.sessions import Session
 from protocol.attestation import Passport
-from protocol.errors import EnclaveError, RemoteError
+from protocol.cbor import MAX_MESSAGE
+from protocol.errors import EnclaveError, Finding, RemoteError
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
 from protocol.party import Publication, Randomness
 from protocol.receipts import commitment, sign_receipt
 from protocol.status import refusal_of
 from schemas.kinds import Kind
+from schemas.reason import Reason
 from schemas.session import InferenceRequest, InferenceResult, Receipt
 
 PAD = 256
@@ -32,6 +34,7 @@ def infer(
     Raises `EnclaveError` if the module fails.
     """
     output = running.compute(request.input)
+    _check_size("output", len(output))
     salt = randomness(32)
     receipt = Receipt(
         fleet=passport.result.fleet,
@@ -77,7 +80,19 @@ def _publications(session: Session, request: InferenceRequest, result: Inference
     if session.sealer is not None and terms.deliver_to is not None:
         sealed = session.sealer.seal(encode_message(result), terms.deliver_to, correlation)
         found.insert(0, Publication(terms.deliver_to, sealed, correlation=correlation))
+    for each in found:
+        _check_size("reply", len(each.payload))
     return tuple(found)
+
+
+def _check_size(what: str, size: int) -> None:
+    """Whoever is answered with more than a message holds is not answered at all (P12)."""
+    if size > MAX_MESSAGE:
+        raise EnclaveError(
+            "the result is larger than a message may be",
+            reason=Reason.OUTPUT_TOO_LARGE,
+            finding=Finding(f"{what} bytes", f"at most {MAX_MESSAGE}", str(size)),
+        )
 
 
 def _padding(output: bytes) -> bytes:
