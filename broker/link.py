@@ -84,6 +84,7 @@ class Link:
 
         Raises:
             TransportError: the broker refused too often, lacks what is needed, or was out of reach too often.
+            StoreError: the party's. What it was stepping through is not acknowledged: the broker delivers it again.
         """
         try:
             while not self._is_finished():

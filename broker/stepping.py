@@ -9,6 +9,7 @@ from broker.notes import Note, noted
 from broker.outbox import Acknowledgement, Outbox
 from broker.settings import ConnectionSettings
 from broker.topic_filter import is_valid_filter
+from protocol.errors import StoreError
 from protocol.party import Event, Party, Publication, Subscription
 
 Listener = Callable[[Event], None]
@@ -19,7 +20,8 @@ logger = logging.getLogger("sealedge.broker")
 class Stepping:
     """`failures` counts the exceptions that escaped the party or the listener: each of them is a bug.
 
-    With `strict`, they escape from here, too. `now` never goes back, whatever the clock does.
+    With `strict`, they escape from here, too. So does a party's `StoreError`, always: it is no bug, and whoever went
+    on would acknowledge what was never written. `now` never goes back, whatever the clock does.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Stepping:
         """Call the party and do what it asks; what escapes it is logged and counted, and others are served on."""
         try:
             self.perform(act(self.now))
+        except StoreError:
+            raise
         except Exception as error:
             self._failed(during, error)
 
@@ -60,6 +64,8 @@ class Stepping:
         """The party's will; none where asking for it fails."""
         try:
             return self.party.will(self.now)
+        except StoreError:
+            raise
         except Exception as error:
             self._failed("will", error)
             return None
