@@ -12,8 +12,9 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey
 
-from protocol import cbor
 from protocol.algorithms import ACCEPTED_HPKE, HPKE_XWING_KE, Curve, KeyParameter, KeyType
+from protocol.cbor import CborValue
+from protocol.cose_key import algorithm_of_untrusted, check_parameters_untrusted, public_bytes_untrusted, thumbprint
 from protocol.errors import ConfigurationError, MalformedError, UnsupportedError
 from protocol.party import Randomness
 
@@ -52,26 +53,18 @@ class KemPublicKey:
             key = _xwing_public(raw) if algorithm == HPKE_XWING_KE else _x25519_public(raw)
         except ValueError:
             raise MalformedError(f"no public key for algorithm {algorithm}") from None
-        return cls(algorithm, raw, _thumbprint(algorithm, raw), key)
+        return cls(algorithm, raw, thumbprint(_required_parameters(algorithm, raw)), key)
 
     @classmethod
-    def from_cose_key_untrusted(cls, cose_key: cbor.CborValue) -> Self:
+    def from_cose_key_untrusted(cls, cose_key: CborValue) -> Self:
         """Take a decoded COSE_Key with exactly the parameters that `to_cose_key` writes.
 
         Raises `MalformedError` or `UnsupportedError`. The key is valid after the call; whose it is, is not known.
         """
-        if not isinstance(cose_key, dict):
-            raise MalformedError("a COSE_Key is a map")
-        algorithm = cose_key.get(KeyParameter.ALG)
-        if not isinstance(algorithm, int) or algorithm not in ACCEPTED_HPKE:
-            raise UnsupportedError("a COSE_Key for an algorithm that is not accepted")
-        raw = cose_key.get(KeyParameter.PUB if algorithm == HPKE_XWING_KE else KeyParameter.X)
-        if not isinstance(raw, bytes):
-            raise MalformedError("a COSE_Key holds its public key as a byte string")
-        key = cls.from_raw_untrusted(algorithm, raw)
-        # Extra or missing parameters, True for 1, 49.0 for 49: the encodings tell them apart.
-        if cbor.encode(cose_key) != cbor.encode(key.to_cose_key()):
-            raise MalformedError("COSE_Key parameters do not fit its algorithm")
+        algorithm = algorithm_of_untrusted(cose_key, ACCEPTED_HPKE)
+        label = KeyParameter.PUB if algorithm == HPKE_XWING_KE else KeyParameter.X
+        key = cls.from_raw_untrusted(algorithm, public_bytes_untrusted(cose_key, (label,)))
+        check_parameters_untrusted(cose_key, key.to_cose_key())
         return key
 
     def to_cose_key(self) -> dict[int, int | bytes]:
@@ -128,10 +121,6 @@ def _required_parameters(algorithm: int, raw: bytes) -> dict[int, int | bytes]:
     if algorithm == HPKE_XWING_KE:
         return {KeyParameter.KTY: KeyType.AKP, KeyParameter.ALG: algorithm, KeyParameter.PUB: raw}
     return {KeyParameter.KTY: KeyType.OKP, KeyParameter.CRV: Curve.X25519, KeyParameter.X: raw}
-
-
-def _thumbprint(algorithm: int, raw: bytes) -> bytes:
-    return hashlib.sha256(cbor.encode(_required_parameters(algorithm, raw))).digest()
 
 
 def _x25519_public(raw: bytes) -> x25519.X25519PublicKey:

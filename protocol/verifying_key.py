@@ -1,7 +1,5 @@
 """Public signing keys: their COSE_Key form (RFC 9052 §7, RFC 9053 §7, RFC 9864) and thumbprint (RFC 9679)."""
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -10,8 +8,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from protocol import cbor
 from protocol.algorithms import ACCEPTED_SIGNATURES, ED25519, ESP256, Curve, KeyParameter, KeyType
+from protocol.cbor import CborValue
+from protocol.cose_key import algorithm_of_untrusted, check_parameters_untrusted, public_bytes_untrusted, thumbprint
 from protocol.errors import AuthenticationError, ConfigurationError, MalformedError, UnsupportedError
 
 ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
@@ -60,24 +59,18 @@ class VerifyingKey:
             key = _p256_key(raw) if algorithm == ESP256 else _ed25519_key(raw)
         except ValueError:
             raise MalformedError(f"no public key for algorithm {algorithm}") from None
-        return cls(algorithm, raw, _thumbprint(_required_parameters(algorithm, raw)), key)
+        return cls(algorithm, raw, thumbprint(_required_parameters(algorithm, raw)), key)
 
     @classmethod
-    def from_cose_key_untrusted(cls, cose_key: cbor.CborValue) -> Self:
+    def from_cose_key_untrusted(cls, cose_key: CborValue) -> Self:
         """Take a decoded COSE_Key with exactly the parameters that `to_cose_key` writes.
 
         Raises `MalformedError` or `UnsupportedError`; an `alg` that does not belong to `kty` and `crv` is refused.
         """
-        if not isinstance(cose_key, dict):
-            raise MalformedError("a COSE_Key is a map")
-        algorithm = cose_key.get(KeyParameter.ALG)
-        if not isinstance(algorithm, int) or algorithm not in ACCEPTED_SIGNATURES:
-            raise UnsupportedError("a COSE_Key for an algorithm that is not accepted")
-        raw = _joined_coordinates(cose_key, algorithm)
-        key = cls.from_raw_untrusted(algorithm, raw)
-        # Extra or missing parameters, a border moved between x and y, True for 1: the encodings tell them apart.
-        if cbor.encode(cose_key) != cbor.encode(key.to_cose_key()):
-            raise MalformedError("COSE_Key parameters do not fit its algorithm")
+        algorithm = algorithm_of_untrusted(cose_key, ACCEPTED_SIGNATURES)
+        coordinates = (KeyParameter.X, KeyParameter.Y) if algorithm == ESP256 else (KeyParameter.X,)
+        key = cls.from_raw_untrusted(algorithm, public_bytes_untrusted(cose_key, coordinates))
+        check_parameters_untrusted(cose_key, key.to_cose_key())
         return key
 
     def to_cose_key(self) -> dict[int, int | bytes]:
@@ -127,19 +120,6 @@ def _required_parameters(algorithm: int, raw: bytes) -> dict[int, int | bytes]:
         kind: dict[int, int | bytes] = {KeyParameter.KTY: KeyType.EC2, KeyParameter.CRV: Curve.P256}
         return {**kind, KeyParameter.X: x, KeyParameter.Y: y}
     return {KeyParameter.KTY: KeyType.OKP, KeyParameter.CRV: Curve.ED25519, KeyParameter.X: raw}
-
-
-def _thumbprint(parameters: Mapping[int, int | bytes]) -> bytes:
-    return hashlib.sha256(cbor.encode(parameters)).digest()
-
-
-def _joined_coordinates(cose_key: Mapping[object, object], algorithm: int) -> bytes:
-    labels = (KeyParameter.X, KeyParameter.Y) if algorithm == ESP256 else (KeyParameter.X,)
-    coordinates = [cose_key.get(label) for label in labels]
-    found = [part for part in coordinates if isinstance(part, bytes)]
-    if len(found) != len(labels):
-        raise MalformedError("COSE_Key coordinates are byte strings")
-    return b"".join(found)
 
 
 def _p256_key(raw: bytes) -> ec.EllipticCurvePublicKey:
