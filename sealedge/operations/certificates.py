@@ -21,29 +21,6 @@ CA_DAYS: Final = 3650
 MAX_COMMON_NAME: Final = 64
 """ub-common-name (RFC 5280 appendix A.1)."""
 
-_SIGNS: Final = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-_CERTIFIES: Final = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Issued:
@@ -68,7 +45,7 @@ class BrokerCA:
         builder = (
             _builder(subject, subject, key.public_key(), now, CA_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_CERTIFIES, critical=True)
+            .add_extension(_key_usage(certifies=True), critical=True)
         )
         return cls(builder.sign(key, hashes.SHA256()), key)
 
@@ -106,7 +83,7 @@ class BrokerCA:
         builder = (
             _builder(_name(common_name), self.certificate.subject, key.public_key(), now, CREDENTIAL_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_SIGNS, critical=True)
+            .add_extension(_key_usage(certifies=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
@@ -129,6 +106,21 @@ def _builder(
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _key_usage(*, certifies: bool) -> x509.KeyUsage:
+    """RFC 5280 §4.2.1.3: a CA's key signs certificates, any other the handshake; neither does the other's work."""
+    return x509.KeyUsage(
+        digital_signature=not certifies,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certifies,
+        crl_sign=certifies,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 
