@@ -1,7 +1,5 @@
 """Attacks by quantity: floods of requests and of bad evidence stay bounded, and keep nobody from a passport."""
 
-import pytest
-
 from protocol.party import Delivery, Event
 from schemas.kinds import Role
 from storage.store import MemoryStore
@@ -19,16 +17,6 @@ from tests.support.enclaves import (
 )
 from verifier.nonces import BUCKET, NonceMemory
 from verifier.records import MAX_OPEN_CHALLENGES
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def enclave(fleet: Fleet) -> FakeEnclave:
-    return FakeEnclave(fleet)
 
 
 def test_a_flood_of_requests_in_one_second(fleet: Fleet, enclave: FakeEnclave) -> None:

@@ -1,6 +1,6 @@
 """Attacks on the appraisal (P5, P6, P9, P13): wrong or revoked code, debuggers, simulation passed off as hardware."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +18,6 @@ from tests.support.enclaves import (
     Fleet,
     accepting_policy,
     assert_refused,
-    assert_serves_others,
     attested,
     challenged,
     noted,
@@ -28,24 +27,6 @@ from tests.support.enclaves import (
 )
 from verifier.policy import policy_id
 from verifier.verifier import Verifier
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def verifier(fleet: Fleet) -> Iterator[Verifier]:
-    verifier = fleet.verifier()
-    yield verifier
-    assert_serves_others(verifier, fleet, NOW + 30)
-
-
-@pytest.fixture
-def enclave(fleet: Fleet) -> FakeEnclave:
-    return FakeEnclave(fleet)
-
 
 Revoked = Callable[[FakeEnclave], tuple[RevocationKind, bytes]]
 

@@ -1,7 +1,5 @@
 """Attacks on what evidence is bound to (P2, P5): another machine's, another agent's, another fleet's, other keys."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from edge_agent.attester import SimulatedAttester
@@ -20,26 +18,12 @@ from tests.support.enclaves import (
     FakeEnclave,
     Fleet,
     assert_refused,
-    assert_serves_others,
     attested,
     challenged,
     published,
     simulated_evidence,
 )
 from verifier.verifier import Verifier
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def verifier(fleet: Fleet) -> Iterator[Verifier]:
-    """After every attack the verifier must go on serving others."""
-    verifier = fleet.verifier()
-    yield verifier
-    assert_serves_others(verifier, fleet, NOW + 30)
 
 
 @pytest.fixture

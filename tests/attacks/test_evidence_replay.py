@@ -1,7 +1,5 @@
 """Attacks on freshness (P4, P7, P8): replays, chosen nonces, restarts, expired challenges, clocks that lie."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from protocol.attestation import PassportBook
@@ -22,28 +20,6 @@ from tests.support.enclaves import (
     published,
 )
 from verifier.verifier import Verifier
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def verifier(fleet: Fleet, store: MemoryStore) -> Iterator[Verifier]:
-    verifier = fleet.verifier(store=store)
-    yield verifier
-    assert_serves_others(verifier, fleet, NOW + 30)
-
-
-@pytest.fixture
-def enclave(fleet: Fleet) -> FakeEnclave:
-    return FakeEnclave(fleet)
 
 
 def test_an_answered_nonce_answered_again_with_new_keys(verifier: Verifier, fleet: Fleet, enclave: FakeEnclave) -> None:

@@ -20,11 +20,6 @@ HARDWARE = "sev-snp"
 
 
 @pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
 def subject(fleet: Fleet) -> Subject:
     enclave = FakeEnclave(fleet)
     challenge = challenged(fleet.verifier(), enclave)

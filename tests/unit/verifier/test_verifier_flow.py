@@ -28,16 +28,6 @@ from verifier.policy import policy_id
 from verifier.verdicts import Verdicts
 
 
-@pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
-
-
-@pytest.fixture
-def enclave(fleet: Fleet) -> FakeEnclave:
-    return FakeEnclave(fleet)
-
-
 def test_it_subscribes_to_what_agents_say_and_to_nothing_else(fleet: Fleet) -> None:
     events = fleet.verifier().connected(NOW)
     topics = fleet.topics

@@ -1,0 +1,5 @@
+"""What the tests of the verifier start from."""
+
+from tests.support.attesting import enclave, fleet
+
+__all__ = ["enclave", "fleet"]
