@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import annotated_types
 import cbor2
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,15 +11,17 @@ from hypothesis import strategies as st
 from protocol.cbor import encode
 from protocol.errors import MalformedError
 from protocol.messages import decode_message_untrusted, encode_message
+from schemas.attestation import Evidence, LoadedModel
 from schemas.base import Message, to_map, wire_keys
 from schemas.kinds import Kind, Role, State, Tier
 from schemas.reason import Reason
+from schemas.status import Revocation
 from tests.support import grammar
 from tests.support.grammar import GrammarError, check, faults, keys_of, rule_of
-from tests.support.wire_models import DOCUMENT_FIELDS, KEY_FIELDS, MODELS, SENT, instances, smallest
+from tests.support.wire_models import DOCUMENT_FIELDS, KEY_FIELDS, MODELS, SENT, credential, instances, smallest
 
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-ALTERED: list[Any] = [1.5, True, -(2**40), 2**63, "", "Not A Name", "a" * 257, b"", bytes(33), bytes(2**24 + 1), [], {}]
+FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+ALTERED: list[Any] = [1.5, True, -(2**40), 2**63, "", "Not A Name", "a" * 257, b"", bytes(33), [], {}]
 NEVER_SENT = {
     "message-aad",
     "recipient-structure",
@@ -28,6 +31,19 @@ NEVER_SENT = {
     "commitment-input",
     "report-data-input",
 }
+ELEMENTS: dict[tuple[str, str], Any] = {
+    ("Credential", "chips"): bytes(32),
+    ("EnclaveClaims", "models"): to_map(smallest(LoadedModel)),
+    ("AttestationResult", "models"): to_map(smallest(LoadedModel)),
+    ("Appraisal", "policies"): "policy",
+    ("TensorSpec", "shape"): 1,
+    ("TensorSpec", "labels"): "label",
+    ("RevocationList", "entries"): to_map(smallest(Revocation)),
+    ("SessionOpen", "recipients"): credential(),
+    ("Measured", "models"): "scan",
+}
+"""One element of each list that may be empty."""
+
 SEEN_ELSEWHERE = {"status-json", "status-document", "sealed-index", "simulated-evidence-document"}
 """In JSON, in the manifest, in evidence: the grammar sees bytes there."""
 
@@ -120,6 +136,38 @@ def test_a_byte_more_or_less_and_a_neighbouring_number(model: type[Message], dat
             encoded = encode({**whole, key: value})
             allowed, accepted = not faults(rule_of(model), encoded), is_accepted(model, encoded)
             assert allowed is accepted or is_deferred(model, name), (name, repr(value)[:40], allowed)
+
+
+def longest(model: type[Message], name: str) -> list[Any]:
+    """Lists, maps and byte strings as long as the model allows, and one longer."""
+    info = model.model_fields[name]
+    limits = [each.max_length for each in info.metadata if isinstance(each, annotated_types.MaxLen)]
+    value = to_map(smallest(model)).get(dict(wire_keys(model))[name])
+    if not limits:
+        return []
+    sizes = (limits[0], limits[0] + 1)
+    if isinstance(value, bytes):
+        return [] if is_deferred(model, name) else [bytes(size) for size in sizes]
+    if isinstance(value, dict):
+        one = next(iter(value.values()), None)
+        return [{f"each {number}": one for number in range(size)} for size in sizes]
+    elements = value or [ELEMENTS.get((model.__name__, name))]
+    return [elements[:1] * size for size in sizes]
+
+
+@each_model
+def test_the_longest_is_of_the_grammar_and_one_longer_is_not(model: type[Message]) -> None:
+    whole = full_map(model)
+    for name, key in wire_keys(model):
+        for value, fits in zip(longest(model, name), (True, False), strict=False):
+            data = encode({**whole, key: value})
+            assert (not faults(rule_of(model), data)) is fits is is_accepted(model, data), (name, len(value))
+
+
+def test_a_document_inside_evidence_has_its_bounds() -> None:
+    for size, fits in ((0, False), (1, True), (65_536, True), (65_537, False)):
+        data = encode({**full_map(Evidence), 2: ["text/plain", bytes(size)]})
+        assert (not faults("evidence", data)) is fits is is_accepted(Evidence, data)
 
 
 def strange_forms(model: type[Message]) -> list[bytes]:

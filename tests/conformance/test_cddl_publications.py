@@ -1,17 +1,23 @@
 """Everything that the parties publish, and everything they seal, hash or derive from, is of schemas/messages.cddl."""
 
 import hashlib
+import json
+from pathlib import Path
 
 import cbor2
 import pytest
 
+from protocol.algorithms import HPKE_3_KE
 from protocol.cose import parse_sign1_untrusted
-from protocol.keys import SigningKey
+from protocol.keys import KemPrivateKey, SigningKey
+from protocol.results import ResultSealer
 from schemas.kinds import Kind, Role
 from schemas.topics import FleetTopics
-from tests.support.grammar import GrammarError, check, check_publication, record_plaintexts, topics
+from tests.support.grammar import GrammarError, check, check_publication, faults, record_plaintexts, topics
 from tests.support.raw_sensor import RawSensor
 from tests.support.world import MODEL, World
+
+VECTORS = Path(__file__).parents[1] / "interop" / "vectors.json"
 
 
 def talkative_world() -> World:
@@ -102,3 +108,24 @@ def test_documents_inside_documents_are_of_the_grammar() -> None:
     check("simulated-evidence-document", simulated)
     chunks = {each.topic.rsplit("/", 1)[1]: each.payload for each in world.published if "/chunk/" in each.topic}
     assert {hashlib.sha256(payload).hexdigest() for payload in chunks.values()} == set(chunks)
+
+
+def test_a_result_has_eight_recipients_at_most() -> None:
+    world = World()
+    for count, fits in ((1, True), (8, True), (9, False)):
+        keys = [KemPrivateKey.generate(world.randomness, algorithm=HPKE_3_KE).public for _ in range(count)]
+        sealer = ResultSealer(world.fleet, world.randomness(16), keys, world.randomness(32))
+        sealed = sealer.seal(b"result", world.topics.results(MODEL), world.randomness(16))
+        assert (not faults("result-message", sealed)) is fits
+
+
+def test_the_test_vectors_are_of_the_grammar() -> None:
+    vectors = json.loads(VECTORS.read_text("utf-8"))
+    for message in vectors["messages"].values():
+        check_publication(message["topic"], bytes.fromhex(message["payload"]))
+    for rule in ("session-open", "session-accept", "refusal"):
+        check(rule, bytes.fromhex(vectors["messages"][rule]["plaintext"]))
+    check("receipt-bundle", bytes.fromhex(vectors["receipt_bundle"]))
+    check("enclave-claims", bytes.fromhex(vectors["report_data"]["claims"]))
+    for credential in vectors["credentials"].values():
+        check("credential-document", bytes.fromhex(credential))

@@ -66,11 +66,15 @@ def smallest(model: type[Message]) -> Any:
     return found[0]
 
 
+def credential() -> bytes:
+    """A document of this kind."""
+    return _document(Kind.CREDENTIAL, Credential)
+
+
 @functools.cache
 def attestation_result() -> bytes:
     """A document of this kind, with a credential beside it."""
-    credential = _document(Kind.CREDENTIAL, Credential)
-    return sign_document(Kind.ATTESTATION_RESULT, smallest(AttestationResult), SIGNING[0], credential)
+    return sign_document(Kind.ATTESTATION_RESULT, smallest(AttestationResult), SIGNING[0], credential())
 
 
 @functools.cache
@@ -80,9 +84,9 @@ def _document(kind: Kind, model: type[Message]) -> bytes:
 
 DOCUMENT_FIELDS: dict[tuple[str, str], Callable[[], bytes]] = {
     ("Evidence", "claims"): lambda: encode_message(smallest(EnclaveClaims)),
-    ("Evidence", "enrolment"): lambda: _document(Kind.CREDENTIAL, Credential),
+    ("Evidence", "enrolment"): credential,
     ("KeyRequest", "attestation_result"): attestation_result,
-    ("SessionOpen", "recipients"): lambda: _document(Kind.CREDENTIAL, Credential),
+    ("SessionOpen", "recipients"): credential,
     ("InferenceResult", "receipt"): lambda: _document(Kind.RECEIPT, Receipt),
     ("InferenceResult", "attestation_result"): attestation_result,
     ("ReceiptBundle", "receipt"): lambda: _document(Kind.RECEIPT, Receipt),
