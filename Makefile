@@ -9,7 +9,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint fix bench docs clean
+.PHONY: help demo test test-all coverage lint fix bench docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ test: $(READY) ## Run the tests that take under a minute together
 
 test-all: $(READY) ## Run every test, the slow ones too
 	$(PY) -m pytest -m "" $(ARGS)
+
+coverage: $(READY) ## Run every test and show which lines none of them reaches
+	$(PY) -m pytest -m "" --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 
 def switch_off() -> None:
     """Replace signing, verifying, encrypting and decrypting in this process. HPKE stays: once a session."""
-    SigningKey.sign = lambda _self, _data: SIGNATURE  # type: ignore[method-assign]
-    VerifyingKey.verify = lambda _self, _signature, _data: None  # type: ignore[method-assign]
-    AeadKey.encrypt = lambda _self, _nonce, plaintext, _aad: plaintext + TAG  # type: ignore[method-assign]
-    AeadKey.decrypt_untrusted = lambda _self, _nonce, sealed, _aad: sealed[:-16]  # type: ignore[method-assign]
+    SigningKey.sign = lambda _self, _data: SIGNATURE  # type: ignore[method-assign]  # on purpose
+    VerifyingKey.verify = lambda _self, _signature, _data: None  # type: ignore[method-assign]  # on purpose
+    AeadKey.encrypt = lambda _self, _nonce, plaintext, _aad: plaintext + TAG  # type: ignore[method-assign]  # on purpose
+    AeadKey.decrypt_untrusted = lambda _self, _nonce, sealed, _aad: sealed[:-16]  # type: ignore[method-assign]  # on purpose
 
 
 def main(arguments: list[str]) -> int:

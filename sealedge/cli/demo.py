@@ -10,8 +10,7 @@ from sealedge.cli.options import as_json, print_json
 
 @click.command("demo")
 @as_json
-@click.option("--patients", type=click.IntRange(min=2), metavar="N", help="Send the first N readings only.")
-def command(as_json: bool, patients: int | None) -> int:
+def command(as_json: bool) -> int:
     """Show everything at once on this machine, with all parties as processes over a broker on loopback.
 
     171 patients that the network never saw are sent as encrypted readings to an attested (simulated) enclave; the
@@ -30,7 +29,7 @@ def command(as_json: bool, patients: int | None) -> int:
     display = Display(quiet=as_json)
     with display:
         model = display.build(demo_folder())
-        report = Demo(model, display.tell, display.progress, patients).run(started)
+        report = Demo(model, display.tell, display.progress).run(started)
     found: dict[str, Any] = report.to_json()
     if as_json:
         print_json(found)

@@ -42,11 +42,11 @@ class Sent:
 class Demo:
     """`run` plays everything once. `tell` hears each event as it happens, `progress` each reading that is answered."""
 
-    def __init__(self, model: BuiltModel, tell: Tell, progress: Progress, limit: int | None = None) -> None:
+    def __init__(self, model: BuiltModel, tell: Tell, progress: Progress) -> None:
         self._model, self._tell, self._progress = model, tell, progress
         patients = model.patients()
-        self._readings = patients.inputs[:limit]
-        self._labels = [int(label) for label in patients.labels[:limit]]
+        self._readings = patients.inputs
+        self._labels = [int(label) for label in patients.labels]
 
     def run(self, started: float) -> DemoReport:
         """Play it. `started` is when the person began to wait (`time.perf_counter`).
