@@ -1,13 +1,10 @@
 """The doctor says what is wrong with files, machine and broker, and how to mend it."""
 
-import os
-import shutil
 import socket
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,30 +13,16 @@ from hypothesis import strategies as st
 
 from broker.settings import ConnectionSettings
 from protocol.errors import MalformedError, TransportError
-from schemas.kinds import Role, Tier
+from schemas.kinds import Role
 from sealedge.operations import connack as connack_module
 from sealedge.operations import doctor
 from sealedge.operations.authority import CREDENTIAL_DAYS, DAY, REVOCATION_DAYS
 from sealedge.operations.connack import BrokerFeatures, ask_broker
 from sealedge.operations.doctor import Check, check_broker, check_machine, has_failed
 from sealedge.operations.doctor_files import check_fleet, check_party
-from sealedge.operations.fleet import Fleet, FleetFolder
-from sealedge.operations.init import FleetPlan, create_fleet
+from sealedge.operations.fleet import Fleet
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    folder = tmp_path_factory.mktemp("doctor") / "plant"
-    return create_fleet(folder, FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
-
-
-@pytest.fixture
-def fleet(made: Fleet, tmp_path: Path) -> Fleet:
-    """A copy that a test may spoil."""
-    shutil.copytree(made.folder.directory, tmp_path / "plant")
-    return replace(made, folder=FleetFolder(tmp_path / "plant"))
 
 
 def levels(checks: Iterator[Check]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Parties are built from a fleet's folder, and from nothing that nobody else would accept."""
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from protocol.errors import ConfigurationError
 from protocol.party import Event, Noted, Subscription
 from schemas.kinds import Role, Tier
 from sealedge.operations.describe import load_description
-from sealedge.operations.fleet import Fleet, open_fleet
+from sealedge.operations.fleet import Fleet
 from sealedge.operations.init import FleetPlan, create_fleet
 from sealedge.operations.parties import publisher as publishing
 from sealedge.operations.parties.agent import build_agent
@@ -31,19 +30,6 @@ tiers = ["simulated"]
 inputs = [{ name = "x", dtype = "uint8", shape = [1] }]
 outputs = [{ name = "y", dtype = "uint8", shape = [1] }]
 """
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("parties") / "plant"
-    create_fleet(folder, FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
-    return folder
-
-
-@pytest.fixture
-def fleet(made: Path, tmp_path: Path) -> Fleet:
-    """A copy that a test may spoil."""
-    return open_fleet(shutil.copytree(made, tmp_path / "plant"))
 
 
 @pytest.fixture

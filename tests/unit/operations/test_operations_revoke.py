@@ -1,7 +1,5 @@
 """Revoking counts up, keeps what was revoked, and names things by the files that hold them."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,27 +8,13 @@ from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
 from protocol.messages import digest
 from protocol.trust import Trust
-from schemas.kinds import Role, Tier
-from sealedge.operations.fleet import Fleet, open_fleet
-from sealedge.operations.init import FleetPlan, create_fleet
+from schemas.kinds import Role
+from sealedge.operations.fleet import Fleet
 from sealedge.operations.revoke import identifiers, read_revocations, revoke
 from storage.key_files import read_signing_key
 from storage.store import MemoryStore
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("revoke") / "plant"
-    create_fleet(folder, FleetPlan("plant", tee=Tier.SIMULATED), now=NOW, randomness=os.urandom)
-    return folder
-
-
-@pytest.fixture
-def fleet(made: Path, tmp_path: Path) -> Fleet:
-    """A copy that a test may spoil."""
-    return open_fleet(shutil.copytree(made, tmp_path / "plant"))
 
 
 def named(fleet: Fleet, kind: str, text: object) -> list[bytes]:
