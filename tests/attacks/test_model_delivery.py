@@ -118,14 +118,16 @@ def forged(key: SigningKey, credential: bytes | None, **changes: Any) -> bytes:
 
 @pytest.mark.parametrize("role", [Role.SENSOR, Role.CONSUMER, Role.VERIFIER, Role.AGENT])
 def test_manifest_by_a_party_that_is_no_publisher(role: Role) -> None:
-    key = SigningKey.generate(FLEET.random.randbytes)
+    key = SigningKey.generate(FLEET.randomness)
     with pytest.raises(AuthenticationError) as refused:
-        open_manifest_untrusted(forged(key, FLEET.credential("publisher-1", role, key)), FLEET.trust(), "scan", NOW)
+        open_manifest_untrusted(
+            forged(key, FLEET.credential("publisher-1", role, key.public)), FLEET.trust(), "scan", NOW
+        )
     assert refused.value.reason == Reason.ROLE_NOT_ALLOWED
 
 
 def test_manifest_with_anothers_credential_or_none() -> None:
-    key = SigningKey.generate(FLEET.random.randbytes)
+    key = SigningKey.generate(FLEET.randomness)
     for credential in (FLEET.publisher_credential, None, Fleet("mill", seed=9).publisher_credential):
         with pytest.raises(AuthenticationError):
             open_manifest_untrusted(forged(key, credential), FLEET.trust(), "scan", NOW)
@@ -150,9 +152,9 @@ def test_manifest_with_a_changed_digest_under_the_old_signature() -> None:
 
 
 def test_a_second_publisher_of_the_fleet_cannot_take_a_model_over() -> None:
-    book, key = ManifestBook(FLEET.trust(), MemoryStore()), SigningKey.generate(FLEET.random.randbytes)
+    book, key = ManifestBook(FLEET.trust(), MemoryStore()), SigningKey.generate(FLEET.randomness)
     book.accept_untrusted(MODEL.document, "scan", NOW)
-    credential = FLEET.credential("publisher-2", Role.PUBLISHER, key)
+    credential = FLEET.credential("publisher-2", Role.PUBLISHER, key.public)
     with pytest.raises(AuthenticationError) as refused:
         book.accept_untrusted(forged(key, credential, publisher="publisher-2", version=9), "scan", NOW)
     assert refused.value.reason == Reason.ROLE_NOT_ALLOWED
@@ -254,7 +256,7 @@ def test_nothing_published_logged_or_shown_holds_a_secret(caplog: pytest.LogCapt
     second = FLEET.package(store, module, OTHER)
     for name in ("scan", "other"):
         broker.submit(party, lambda each, now, name=name: each.publish(name, now))
-    broker.deliver(party, FLEET.revocations())
+    broker.deliver(party, FLEET.revoking())
     for asked in (enclave.ask(second), enclave.ask(second, version=9), enclave.ask(second, key=stranger.signing)):
         broker.deliver(party, asked)
     broker.advance(5)

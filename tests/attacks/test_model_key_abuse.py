@@ -79,8 +79,8 @@ def test_strangers_cannot_make_the_publisher_write_into_an_inbox() -> None:
 def test_revoked_enclave_or_verifier(kind: RevocationKind) -> None:
     scene = Scene()
     mallory = FLEET.enclave("mallory", chip=bytes([5]) * 32, measurement=bytes([6]) * 32)
-    key = SigningKey.generate(FLEET.random.randbytes)
-    credential = FLEET.credential("verifier-2", Role.VERIFIER, key)
+    key = SigningKey.generate(FLEET.randomness)
+    credential = FLEET.credential("verifier-2", Role.VERIFIER, key.public)
     passport = mallory.passport(key=key, credential=credential, verifier="verifier-2")
     asked = scene.ask(mallory, attestation_result=passport)
     assert releases(scene.try_(asked))
@@ -90,7 +90,7 @@ def test_revoked_enclave_or_verifier(kind: RevocationKind) -> None:
         "key": mallory.signing.public.thumbprint,
         "credential": credential_identifier(credential),
     }[kind]
-    scene.try_(FLEET.revocations((kind, identifier), sequence=2))
+    scene.try_(FLEET.revoking((kind, identifier), sequence=2))
     scene.refuses(asked, "revoked", answers=False)
     fresh = mallory.passport(key=key, credential=credential, verifier="verifier-2", sequence=int(NOW * 1000) + 1)
     scene.refuses(scene.ask(mallory, attestation_result=fresh), "revoked", answers=False)
@@ -104,7 +104,7 @@ def test_revoked_model_is_released_to_nobody_not_even_again() -> None:
     scene = Scene()
     asked = scene.ask()
     assert releases(scene.try_(asked))
-    told = scene.try_(FLEET.revocations(("model", scene.model.manifest.digest), sequence=2))
+    told = scene.try_(FLEET.revoking(("model", scene.model.manifest.digest), sequence=2))
     assert noted(told, "model-withheld")
     for each in (asked, scene.ask(), scene.ask(scene.honest)):
         events = scene.try_(each)
@@ -115,16 +115,16 @@ def test_revoked_model_is_released_to_nobody_not_even_again() -> None:
 
 def test_hidden_revocations_release_nothing_once_the_list_has_ended() -> None:
     scene = Scene()
-    scene.try_(FLEET.revocations(sequence=2, expires=int(NOW) + 100))
+    scene.try_(FLEET.revoking(sequence=2, expires=int(NOW) + 100))
     assert releases(scene.try_(scene.ask()))
     late = scene.ask()
-    for hidden in (None, FLEET.revocations(sequence=1), OTHER_FLEET.revocations(sequence=9)):
+    for hidden in (None, FLEET.revoking(sequence=1), OTHER_FLEET.revoking(sequence=9)):
         if hidden is not None:
             scene.try_(hidden)
         events = scene.try_(late, NOW + 100)
         assert reason_of(events) == "stale"
         assert releases(events) == []
-    scene.try_(FLEET.revocations(sequence=3))
+    scene.try_(FLEET.revoking(sequence=3))
     scene.serves_others(NOW + 100)
 
 
@@ -253,7 +253,7 @@ def test_flood_of_bad_requests_leaves_nothing_behind() -> None:
 
 def test_enclave_key_as_a_signing_key_of_another_algorithm() -> None:
     scene = Scene()
-    ed25519 = SigningKey.generate(FLEET.random.randbytes, algorithm=-19)
+    ed25519 = SigningKey.generate(FLEET.randomness, algorithm=-19)
     claimed = scene.mallory.passport(confirmation=confirmation(ed25519.public, scene.mallory.kem.public))
     scene.refuses(scene.ask(attestation_result=claimed), "unknown-signer", answers=False)
     genuine = scene.ask(attestation_result=claimed, key=ed25519)

@@ -75,8 +75,8 @@ def test_attestation_result_that_does_not_affirm(status: int) -> None:
 
 @pytest.mark.parametrize("role", [Role.SENSOR, Role.CONSUMER, Role.PUBLISHER, Role.AGENT])
 def test_attestation_result_signed_by_a_party_that_is_no_verifier(role: Role) -> None:
-    scene, key = Scene(), SigningKey.generate(FLEET.random.randbytes)
-    passport = scene.mallory.passport(key=key, credential=FLEET.credential("verifier-1", role, key))
+    scene, key = Scene(), SigningKey.generate(FLEET.randomness)
+    passport = scene.mallory.passport(key=key, credential=FLEET.credential("verifier-1", role, key.public))
     scene.refuses(scene.ask(attestation_result=passport), "role-not-allowed", answers=False)
 
 
@@ -87,8 +87,8 @@ def test_attestation_result_signed_by_oneself_under_the_verifiers_credential() -
 
 
 def test_a_verifier_that_signs_under_another_verifiers_name() -> None:
-    scene, key = Scene(), SigningKey.generate(FLEET.random.randbytes)
-    passport = scene.mallory.passport(key=key, credential=FLEET.credential("verifier-2", Role.VERIFIER, key))
+    scene, key = Scene(), SigningKey.generate(FLEET.randomness)
+    passport = scene.mallory.passport(key=key, credential=FLEET.credential("verifier-2", Role.VERIFIER, key.public))
     scene.refuses(scene.ask(attestation_result=passport), "misaddressed", answers=False)
 
 
@@ -133,12 +133,12 @@ def test_own_passport_in_another_agents_name() -> None:
 
 def test_request_signed_by_another_key_than_the_passports() -> None:
     scene = Scene()
-    scene.refuses(scene.ask(key=SigningKey.generate(FLEET.random.randbytes)), "unknown-signer", answers=False)
+    scene.refuses(scene.ask(key=SigningKey.generate(FLEET.randomness)), "unknown-signer", answers=False)
 
 
 def test_another_signature_under_the_passports_key_id() -> None:
     scene = Scene()
-    asked, strange = scene.ask(), scene.ask(key=SigningKey.generate(FLEET.random.randbytes))
+    asked, strange = scene.ask(), scene.ask(key=SigningKey.generate(FLEET.randomness))
     forged = joined([*parts(asked.payload)[:3], parts(strange.payload)[3]])
     scene.refuses(replace(asked, payload=forged), "signature-invalid", answers=False)
 
@@ -157,7 +157,7 @@ def test_only_the_kem_key_of_the_passport_opens_the_release() -> None:
     (answer,) = releases(scene.try_(scene.ask(scene.honest)))
     address = Address(answer.topic, "honest", answer.correlation or b"")
     publisher = FLEET.publisher.public
-    for kem in (scene.mallory.kem, KemPrivateKey.generate(FLEET.random.randbytes)):
+    for kem in (scene.mallory.kem, KemPrivateKey.generate(FLEET.randomness)):
         with pytest.raises(AuthenticationError):
             open_sealed_untrusted(KeyGrant, answer.payload, Kind.KEY_RELEASE, publisher, [kem], address)
 

@@ -4,7 +4,7 @@ Nothing here is checked twice: an enclave of this file signs whatever a test tel
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -12,8 +12,7 @@ from protocol.attestation import sign_attestation_result
 from protocol.envelope import Address, open_message_untrusted, open_sealed_untrusted, sign_message
 from protocol.keys import KemPrivateKey, SigningKey
 from protocol.party import Delivery, Event, Noted, Publication, Store
-from protocol.revocation import sign_revocations
-from protocol.trust import Trust, confirmation, sign_credential
+from protocol.trust import confirmation
 from publisher.package import ModelDescription, PackagedModel, package
 from publisher.policy import ReleasePolicy
 from publisher.publisher import Publisher
@@ -22,16 +21,15 @@ from schemas.attestation import (
     EAR_PROFILE,
     Appraisal,
     AttestationResult,
-    Credential,
     VerifierIdentity,
 )
 from schemas.kinds import Kind, Role, Tier
 from schemas.model import KeyGrant, KeyRequest, ModuleLimits, TensorSpec
-from schemas.status import Refusal, Revocation, RevocationKind, RevocationList
-from storage.store import MemoryStore
+from schemas.status import Refusal, RevocationKind
+from tests.support import enclaves
+from tests.support.enclaves import DAY, NOW
 
-NOW = 1_800_000_000.0
-LATER = int(NOW) + 86_400
+LATER = int(NOW) + DAY
 
 DESCRIPTION = ModelDescription(
     name="scan",
@@ -83,7 +81,7 @@ class Enclave:
             "chip": self.chip,
             **changes,
         }
-        signer = key or self.fleet.verifier
+        signer = key or self.fleet.verifier_key
         return sign_attestation_result(
             AttestationResult(**claims), signer, credential or self.fleet.verifier_credential
         )
@@ -105,7 +103,7 @@ class Enclave:
             "model": model.manifest.model,
             "version": model.manifest.version,
             "manifest": model.digest,
-            "request": self.fleet.random.randbytes(16),
+            "request": self.fleet.randomness(16),
             "issued": int(NOW),
             **changes,
         }
@@ -132,41 +130,17 @@ class Enclave:
         return open_message_untrusted(Refusal, publication.payload, Kind.REFUSAL, key, address)
 
 
-@dataclass
-class Fleet:
-    """One fleet. Two of them with different seeds share nothing."""
+class Fleet(enclaves.Fleet):
+    """A fleet with the publisher `publisher-1`. Two of them with different seeds share nothing."""
 
-    name: str = "plant"
-    seed: int = 1
-    random: Random = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.random = Random(self.seed)
-        self.authority, self.verifier, self.publisher = (SigningKey.generate(self.random.randbytes) for _ in range(3))
-        self.verifier_credential = self.credential("verifier-1", Role.VERIFIER, self.verifier)
-        self.publisher_credential = self.credential("publisher-1", Role.PUBLISHER, self.publisher)
-        self.topics = self.trust().topics
-
-    def credential(self, subject: str, role: Role, key: SigningKey, *, expires: int = LATER) -> bytes:
-        claims = Credential(
-            issuer="authority",
-            subject=subject,
-            fleet=self.name,
-            expires=expires,
-            not_before=int(NOW) - 60,
-            issued=int(NOW) - 60,
-            identifier=self.random.randbytes(16),
-            confirmation=confirmation(key.public),
-            role=role,
-        )
-        return sign_credential(claims, self.authority)
-
-    def trust(self, store: Store | None = None) -> Trust:
-        return Trust(self.name, self.authority.public, MemoryStore() if store is None else store)
+    def __init__(self, name: str = "plant", seed: int = 1) -> None:
+        super().__init__(name, seed)
+        self.publisher = SigningKey.generate(self.randomness)
+        self.publisher_credential = self.credential("publisher-1", Role.PUBLISHER, self.publisher.public)
 
     def enclave(self, agent: str = "agent-1", **changes: Any) -> Enclave:
-        signing = SigningKey.generate(self.random.randbytes)
-        return Enclave(self, agent, signing, KemPrivateKey.generate(self.random.randbytes), **changes)
+        signing = SigningKey.generate(self.randomness)
+        return Enclave(self, agent, signing, KemPrivateKey.generate(self.randomness), **changes)
 
     def package(
         self, store: Store, module: bytes = module_of(1), description: ModelDescription = DESCRIPTION, **changes: Any
@@ -178,7 +152,7 @@ class Fleet:
             "key": self.publisher,
             "credential": self.publisher_credential,
             "now": NOW,
-            "randomness": self.random.randbytes,
+            "randomness": self.randomness,
             **changes,
         }
         return package(module, description, **arguments)
@@ -188,7 +162,7 @@ class Fleet:
         publisher = self.publisher_party(store, policy)
         publisher.will(NOW)
         publisher.connected(NOW)
-        publisher.receive(self.revocations(), NOW)
+        publisher.receive(self.revoking(), NOW)
         return publisher
 
     def publisher_party(self, store: Store, policy: ReleasePolicy | None = None) -> Publisher:
@@ -199,13 +173,13 @@ class Fleet:
             self.publisher_credential,
             policy or ReleasePolicy(),
             store,
-            self.random.randbytes,
+            self.randomness,
         )
 
-    def revocations(self, *entries: tuple[RevocationKind, bytes], sequence: int = 1, expires: int = LATER) -> Delivery:
-        named = tuple(Revocation(kind=kind, identifier=each, time=int(NOW)) for kind, each in entries)
-        revoked = RevocationList(fleet=self.name, sequence=sequence, issued=int(NOW), expires=expires, entries=named)
-        return Delivery(self.topics.revocations, sign_revocations(revoked, self.authority), retained=True)
+    def revoking(self, *entries: tuple[RevocationKind, bytes], sequence: int = 1, expires: int = LATER) -> Delivery:
+        """The signed list of all that is revoked, as the broker retains it."""
+        signed = self.revocations(sequence, *entries, end=expires)
+        return Delivery(self.topics.revocations, signed, retained=True)
 
 
 def published(events: Sequence[Event]) -> list[Publication]:

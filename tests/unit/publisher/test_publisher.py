@@ -150,7 +150,7 @@ def test_until_it_is_published_the_version_before_is_released() -> None:
 
 def test_a_manifest_that_everybody_would_refuse_is_withheld_and_says_why() -> None:
     fleet, store = Fleet(), MemoryStore()
-    ending = fleet.credential("publisher-1", Role.PUBLISHER, fleet.publisher, expires=int(NOW) + 10)
+    ending = fleet.credential("publisher-1", Role.PUBLISHER, fleet.publisher.public, expires=int(NOW) + 10)
     fleet.package(store, module_of(1, 2), credential=ending)
     party = fleet.publisher_party(store)
     events = party.connected(NOW + 10)
@@ -289,7 +289,7 @@ def test_without_a_current_revocation_list_nothing_is_released() -> None:
     party.connected(NOW)
     asked = enclave.ask(packaged)
     assert reason_of(party.receive(asked, NOW)) == "stale"
-    party.receive(FLEET.revocations(), NOW)
+    party.receive(FLEET.revoking(), NOW)
     assert reason_of(party.receive(asked, NOW)) is None
     assert reason_of(party.receive(enclave.ask(packaged), LATER)) is not None
 
@@ -333,7 +333,7 @@ def test_the_status_counts_what_was_done_and_its_proof_is_signed() -> None:
     broker = MemoryBroker()
     party, enclave = FLEET.publisher_party(store), FLEET.enclave()
     broker.start(party)
-    broker.deliver(party, FLEET.revocations())
+    broker.deliver(party, FLEET.revoking())
     broker.deliver(party, enclave.ask(packaged))
     broker.advance(2)
     status = broker.retained.find(TOPICS.status(Role.PUBLISHER, "publisher-1"), broker.now)

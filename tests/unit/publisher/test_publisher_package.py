@@ -87,10 +87,10 @@ def test_another_description_makes_a_new_version(field: str) -> None:
 def test_a_new_credential_or_key_makes_a_new_version_of_the_same_chunks() -> None:
     fleet, store = Fleet(), MemoryStore()
     first = fleet.package(store)
-    renewed = fleet.credential("publisher-1", Role.PUBLISHER, fleet.publisher)
+    renewed = fleet.credential("publisher-1", Role.PUBLISHER, fleet.publisher.public)
     second = fleet.package(store, credential=renewed)
-    key = SigningKey.generate(fleet.random.randbytes)
-    third = fleet.package(store, key=key, credential=fleet.credential("publisher-1", Role.PUBLISHER, key))
+    key = SigningKey.generate(fleet.randomness)
+    third = fleet.package(store, key=key, credential=fleet.credential("publisher-1", Role.PUBLISHER, key.public))
     assert [each.manifest.version for each in (first, second, third)] == [1, 2, 3]
     assert first.manifest.chunks == second.manifest.chunks == third.manifest.chunks
 
@@ -235,7 +235,7 @@ def test_no_secret_is_in_any_text_form() -> None:
     fleet, store = Fleet(), MemoryStore()
     packaged, shelved = fleet.package(store), Shelf(store).newest("scan")
     assert shelved is not None
-    for secret in (shelved.content_key, Shelf(store).secret("scan", fleet.random.randbytes)):
+    for secret in (shelved.content_key, Shelf(store).secret("scan", fleet.randomness)):
         for text in (repr(packaged), repr(shelved), str(packaged), str(shelved)):
             assert secret.hex() not in text
             assert repr(secret) not in text

@@ -32,7 +32,7 @@ def test_a_published_model_is_asked_for_lent_fetched_and_loaded(kinds: tuple[int
     party, enclave, trust = fleet.run(store), fleet.enclave(), fleet.trust()
     passport = open_attestation_result_untrusted(enclave.passport(), trust, NOW)
     book = ManifestBook(trust, MemoryStore())
-    shelf = ModelShelf(trust, "agent-1", enclave.signing, book, load, fleet.random.randbytes)
+    shelf = ModelShelf(trust, "agent-1", enclave.signing, book, load, fleet.randomness)
 
     (request,) = published(shelf.accept_manifest_untrusted(packaged.document, "scan", passport, NOW))
     (release,) = published(party.receive(delivered(request), NOW))
