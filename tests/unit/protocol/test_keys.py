@@ -263,6 +263,26 @@ def test_other_private_keys_are_refused(key: object) -> None:
         SigningKey.from_cryptography(key)
 
 
+def test_a_key_that_never_leaves_its_device_signs_as_any_other() -> None:
+    """A device's own implementation of the interface: it signs, names its public key, and gives nothing out."""
+    inside = ec.generate_private_key(ec.SECP256R1())
+
+    def keep(*_: object) -> bytes:
+        raise PermissionError("the key stays in the device")
+
+    methods = dict.fromkeys(ec.EllipticCurvePrivateKey.__abstractmethods__, keep)
+    answers = {
+        "curve": inside.curve,
+        "sign": lambda _self, data, algorithm: inside.sign(data, algorithm),
+        "public_key": lambda _self: inside.public_key(),
+    }
+    key = SigningKey.from_cryptography(type("Device", (ec.EllipticCurvePrivateKey,), {**methods, **answers})())
+    assert key.public == SigningKey.from_cryptography(inside).public
+    key.public.verify(key.sign(b"data"), b"data")
+    with pytest.raises(PermissionError):
+        key.pem()
+
+
 def test_other_pem_is_refused() -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     encrypted = private.private_bytes(
