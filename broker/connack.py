@@ -17,14 +17,21 @@ LARGEST_PACKET = 268_435_460
 """Fixed header of five bytes and the largest Remaining Length (MQTT 5 §2.1.4)."""
 
 UNLIMITED_RECEIVE_MAXIMUM = 65_535
+_RUMQTTD = {"TopicAliasMaximum": 4096}
+_KNOWN = ("ReceiveMaximum", "MaximumPacketSize", "MaximumQoS", "RetainAvailable", "ServerKeepAlive", "ReasonString")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many QoS 1 publications may be in flight, and how large a packet may be in bytes (§3.2.2.3.3, .6)."""
+    """How many QoS 1 publications may be in flight, and how large a packet may be in bytes (§3.2.2.3.3, .6).
+
+    `withholds_retained`: rumqttd, which iotcore is, sends retained messages to a new session only. It can be told
+    by a CONNACK that names the largest topic alias it takes, and nothing else.
+    """
 
     receive_maximum: int = UNLIMITED_RECEIVE_MAXIMUM
     maximum_packet_size: int = LARGEST_PACKET
+    withholds_retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,14 @@ def limits_of(properties: Properties | None) -> Limits:
     return Limits(
         getattr(properties, "ReceiveMaximum", UNLIMITED_RECEIVE_MAXIMUM),
         getattr(properties, "MaximumPacketSize", LARGEST_PACKET),
+        withholds_retained=_named(properties) == _RUMQTTD,
     )
+
+
+def _named(properties: Properties | None) -> dict[str, object]:
+    """The properties that the broker sent, and no others."""
+    names = (*_KNOWN, "TopicAliasMaximum")
+    return {name: getattr(properties, name) for name in names if hasattr(properties, name)}
 
 
 def refusal_of(reason: ReasonCode, properties: Properties | None, broker: str) -> Refusal | None:

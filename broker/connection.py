@@ -74,12 +74,15 @@ class Connection:
 
     # Opening and closing
 
-    def open(self, will: Publication | None) -> None:
+    def open(self, will: Publication | None, *, clean_start: bool = False) -> None:
         """Connect and send CONNECT; `Opened`, `Refused` or `Lost` follows in `incoming`.
+
+        `clean_start`: the broker forgets what it kept for this client (MQTT 5 §3.1.2.4).
 
         Blocks for at most the connect timeout. A failure is a record, too: nothing is raised for the network.
         """
         self._heard.asked.clear()
+        self._heard.is_closing = False
         address = self._settings.address
         self._set_will(will)
         try:
@@ -87,7 +90,7 @@ class Connection:
                 address.host,
                 address.port,
                 self._settings.keepalive,
-                clean_start=False,
+                clean_start=clean_start,
                 properties=connect_properties(self._settings),
             )
         except ssl.SSLCertVerificationError as error:

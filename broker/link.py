@@ -22,6 +22,9 @@ from protocol.party import Party
 
 LONGEST_SLEEP = 1.0
 SHORTEST_SLEEP = 0.001
+QUEUED_SECONDS = 0.3
+"""How long a resumed session is listened to before it is ended, on a broker that sends nothing retained into it."""
+
 CLOSING_SECONDS = 1.0
 
 
@@ -52,6 +55,8 @@ class Link:
         self._retrying = Retrying(settings, jitter)
         self._party = party
         self._next_attempt = 0.0
+        self._greeted = False
+        self._begin_anew_at: float | None = None
         self._answer_due: float | None = None
         self._leave_until: float | None = None
         self._stops = 0
@@ -95,6 +100,7 @@ class Link:
             self._submissions.close()
 
     def _turn(self) -> None:
+        self._begin_anew_if_due()
         self._connect_if_due()
         self._wait()
         while (submission := self._submissions.take()) is not None:
@@ -114,7 +120,7 @@ class Link:
         if self._connection.endpoint is None:
             if at >= self._next_attempt and not self._connection.incoming:
                 self._answer_due = at + self._settings.connect_timeout
-                self._connection.open(self._stepping.will())
+                self._connection.open(self._stepping.will(), clean_start=self._begin_anew_at is not None)
         elif self._answer_due is not None and at >= self._answer_due:
             self._connection.abort()
             self._connection.incoming.append(Lost("the broker does not answer"))
@@ -136,7 +142,7 @@ class Link:
         if self._connection.incoming or self._connection.has_pending:
             return 0.0
         waiting_for = self._next_attempt if self._connection.endpoint is None else self._answer_due
-        dues = [due for due in (waiting_for, self._leave_until) if due is not None]
+        dues = [due for due in (waiting_for, self._leave_until, self._begin_anew_at) if due is not None]
         left = [LONGEST_SLEEP, *(due - time.monotonic() for due in dues)]
         deadline = self._party.deadline
         if deadline is not None and self._leave_until is None:
@@ -170,10 +176,25 @@ class Link:
     def _opened(self, record: Opened) -> None:
         self._answer_due = None
         self._retrying.opened(time.monotonic())
+        withheld = record.session_present and record.limits.withholds_retained and not self._greeted
+        self._begin_anew_at = time.monotonic() + QUEUED_SECONDS if withheld else None
+        self._greeted = True
         address = str(self._settings.address)
         self._stepping.tell(noted(Note.CONNECTED, broker=address, session_present=record.session_present))
         if self._leave_until is None:
             self._stepping.greet()
+
+    def _begin_anew_if_due(self) -> None:
+        """A party that was just started, and whose old session the broker keeps but sends nothing retained into.
+
+        What was queued in that session has come by now. Ending it brings what is retained, which the party lacks.
+        """
+        if self._begin_anew_at is None or self._leave_until is not None or not self._connection.is_open:
+            return
+        if time.monotonic() >= self._begin_anew_at and not self._stepping.unsent:
+            self._connection.close()
+            self._connection.abort()
+            self._next_attempt = 0.0
 
     def _disconnected(self, why: str, wait: float) -> None:
         self._answer_due = None
