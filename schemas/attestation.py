@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from schemas.base import (
     CoseKeyMap,
@@ -16,6 +16,7 @@ from schemas.base import (
     Text,
     Time,
     at,
+    text_only,
 )
 from schemas.kinds import Role, Tier
 
@@ -27,8 +28,8 @@ SIMULATED_MEDIA_TYPE = "application/vnd.sealedge.simulated-evidence+cose"
 AFFIRMING, WARNING, CONTRAINDICATED = 2, 32, 96
 """AR4SI trustworthiness tiers (draft-ietf-rats-ar4si)."""
 
-RoleName = Annotated[Role, Field(strict=False)]
-TierName = Annotated[Tier, Field(strict=False)]
+RoleName = Annotated[Role, Field(strict=False), BeforeValidator(text_only)]
+TierName = Annotated[Tier, Field(strict=False), BeforeValidator(text_only)]
 
 
 class Confirmation(Message):

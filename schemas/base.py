@@ -37,6 +37,13 @@ CoseKeyMap = dict[int, int | bytes]
 """A COSE_Key (RFC 9052 §7); `protocol.keys` refuses all but the few kinds that are used."""
 
 
+def text_only(value: object) -> object:
+    """For words of an enumeration: pydantic would take the bytes of a word for the word."""
+    if isinstance(value, bytes | bytearray):
+        raise ValueError("a byte string, not a word")  # noqa: TRY004 - pydantic turns ValueError into a fault
+    return value
+
+
 def at(key: int, default: Any = ..., **constraints: Any) -> Any:
     """A field with this integer key on the wire. A field that is None is left out."""
     return Field(default, json_schema_extra={"key": key}, **constraints)
@@ -64,6 +71,8 @@ class Message(BaseModel):
             name = key if isinstance(key, str) and not from_wire else names.get(key)
             if name is None:
                 raise ValueError(f"unknown key {key!r}")
+            if value is None and from_wire:
+                raise ValueError("null, where what is absent is left out")
             found[name] = tuple(value) if type(value) is list else value
         return found
 

@@ -2,15 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from schemas.attestation import RoleName
-from schemas.base import Counter, Digest, Message, Name, Text, Time, at
+from schemas.base import Counter, Digest, Message, Name, Text, Time, at, text_only
 from schemas.kinds import State
 from schemas.reason import Reason
 
-ReasonCode = Annotated[Reason, Field(strict=False)]
-StateName = Annotated[State, Field(strict=False)]
+ReasonCode = Annotated[Reason, Field(strict=False), BeforeValidator(text_only)]
+StateName = Annotated[State, Field(strict=False), BeforeValidator(text_only)]
 RevocationKind = Literal["chip", "measurement", "model", "credential", "key"]
 
 

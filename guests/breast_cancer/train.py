@@ -13,7 +13,7 @@ try:
     from sklearn.model_selection import train_test_split
     from sklearn.neural_network import MLPClassifier
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has neither types nor stubs
+    from threadpoolctl import threadpool_limits
 except ImportError as missing:
     raise ConfigurationError(
         f"{missing.name} is missing: install sealedge[demo], which brings scikit-learn"
