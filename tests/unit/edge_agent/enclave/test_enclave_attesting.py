@@ -4,6 +4,7 @@ import pytest
 
 from protocol.party import Delivery
 from schemas.kinds import Role
+from schemas.policy import ReferenceValues
 from tests.support.raw_sensor import RawSensor
 from tests.support.world import World
 
@@ -100,3 +101,74 @@ def test_a_challenge_by_somebody_who_is_no_verifier_is_refused(world: World) -> 
     payload = sign_message(Kind.CHALLENGE, challenge, forger.signing, address, forger.credential)
     RawSensor(world).say(Delivery(topic, payload, correlation=nonce))
     assert world.refusals()[-1] == "role-not-allowed"
+
+
+def test_a_verifier_that_refuses_does_not_hurt_where_another_affirms() -> None:
+    world = World(lease_seconds=60)
+    world.package()
+    world.start_verifier()
+    world.start_verifier("strict", reference_values=ReferenceValues(measurements=("ab" * 32,)))
+    world.start_publisher()
+    world.start_agent()
+    world.settle()
+    assert {each["by"] for each in world.noted("refused-by")} >= {"strict"}
+    sensor = RawSensor(world)
+    sensor.open()
+    world.broker.advance(100)
+    assert sensor.result(sensor.request(sensor.reading(b"abc"))).output == b"cba"
+
+
+def test_two_verifiers_are_each_answered_for_their_own_nonce() -> None:
+    world = World(lease_seconds=60)
+    world.package()
+    for name in ("verifier", "second"):
+        world.start_verifier(name)
+    world.start_publisher()
+    world.start_agent()
+    world.settle()
+    challenges = {each.correlation for each in world.said_on(world.topics.challenge("agent-1"))}
+    answers = [each.correlation for each in world.said_on(world.topics.evidence("agent-1"))]
+    assert set(answers) == challenges
+    assert len(answers) == len(challenges)
+    world.broker.crash("sealedge-clinic-verifier-verifier")
+    world.broker.advance(130)
+    sensor = RawSensor(world)
+    sensor.open()
+    assert sensor.result(sensor.request(sensor.reading(b"abc"))).output == b"cba"
+
+
+def test_the_end_of_the_newest_passport_is_not_the_end_of_an_older_one() -> None:
+    """One verifier lends trust for a minute, the other for an hour; the short one comes last, and falls silent."""
+    world = World(lease_seconds=3600).start_all()
+    world.broker.crash("sealedge-clinic-verifier-verifier")
+    world.start_verifier("short", lease_seconds=60)
+    world.broker.advance(1)
+    agent = world.parties["sealedge-clinic-agent-agent-1"]
+    world.broker.publish(agent._enclave._attesting.ask("again", world.broker.now))
+    world.settle()
+    assert {each["lease_seconds"] for each in world.noted("attested")} >= {60, 3600}
+    world.broker.crash("sealedge-clinic-verifier-short")
+    held = agent._enclave._attesting
+    assert len(held._held) > 1
+    assert held.live(world.broker.now + 3000).result.verifier == "verifier"
+
+
+def test_a_host_whose_clock_runs_ahead_ends_everything_and_opens_nothing(world: World) -> None:
+    sensor = RawSensor(world)
+    opening, agent = sensor.opening(), world.parties["sealedge-clinic-agent-agent-1"]
+    agent.expire(world.broker.now + 3600)
+    assert agent._enclave._models.loaded == ()
+    assert sensor.refusal(opening) == "decryption-failed"
+
+
+def test_a_host_that_stops_the_clock_does_not_hold_the_enclave_behind_its_verifier(world: World) -> None:
+    """What the verifier has signed since is later: the enclave's clock goes on with it."""
+    agent, stopped = world.parties["sealedge-clinic-agent-agent-1"], world.broker.now
+    plain = agent._enclave.receive
+    agent._enclave.receive = lambda delivery, _now: plain(delivery, stopped)
+    agent._enclave.expire = lambda _now: []
+    world.broker.now += 45
+    world.broker.publish(agent._enclave._attesting.ask("again", world.broker.now))
+    world.settle()
+    assert RawSensor(world).passport.result.issued == int(stopped) + 45
+    assert agent._enclave._time(stopped) == int(stopped) + 45

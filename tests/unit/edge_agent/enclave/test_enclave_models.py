@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from edge_agent.enclave.enclave import Enclave
+from protocol.attestation import open_past_attestation_result_untrusted
 from protocol.envelope import Address, sign_message
 from protocol.errors import EnclaveError
 from protocol.messages import digest
 from protocol.party import Delivery, Publication
+from protocol.receipts import open_receipt_untrusted
 from schemas.kinds import Kind, Role
 from schemas.reason import Reason
 from schemas.status import Refusal
@@ -251,3 +253,17 @@ def test_a_grant_after_the_revocation_is_refused() -> None:
     world.redeliver(world.parties["sealedge-clinic-agent-agent-1"], grants[-1])
     assert world.refusals()[-1] == "unexpected"
     assert versions(world) == []
+
+
+def test_a_session_goes_on_with_the_newer_version() -> None:
+    world = start(World())
+    sensor = RawSensor(world)
+    assert sensor.open().version == 1
+    package_next(world)
+    world.broker.advance(5)
+    assert versions(world) == [2]
+    result = sensor.result(sensor.request(sensor.reading(b"abc")))
+    passport = open_past_attestation_result_untrusted(
+        result.attestation_result, world.trust(sensor.holder.store), world.broker.now
+    )
+    assert open_receipt_untrusted(result.receipt, passport).version == 2
