@@ -188,7 +188,7 @@ class PassportBook:
                 finding=Finding("attestation-result.agent", agent, passport.agent),
             )
         self._check_sequence(passport, held)
-        self._remember(passport)
+        self._remember(passport, now)
         return passport
 
     def _check_sequence(self, passport: Passport, held: Passport | None) -> None:
@@ -202,7 +202,9 @@ class PassportBook:
                 finding=Finding("attestation-result.sequence", f"> {seen}", str(sequence)),
             )
 
-    def _remember(self, passport: Passport) -> None:
+    def _remember(self, passport: Passport, now: float) -> None:
+        if passport.agent not in self._held and len(self._held) >= self._limit:
+            self._held = {name: each for name, each in self._held.items() if now < each.expires}
         if passport.agent not in self._held and len(self._held) >= self._limit:
             raise AppraisalError("too many agents", reason=Reason.BUSY)
         self._store.write(BUCKET, passport.agent.encode(), passport.result.sequence.to_bytes(8, "big"))
