@@ -168,13 +168,16 @@ class Attesting:
 
     def live(self, now: float) -> Passport:
         """The newest live passport. Raises `AppraisalError` where none is live: then nothing secret is done (P3)."""
-        if not self._held:
-            raise AppraisalError("not attested yet", reason=Reason.NOT_ATTESTED)
-        newest_first = [passport for passport, _ in reversed(self._held.values())]
+        obstacle: RemoteError | None = None
         # With two verifiers, the newest passport may end, or be revoked, before an older one.
-        passport = next((each for each in newest_first if self._is_live(each, now)), newest_first[0])
-        self._check_live(passport, now)
-        return passport
+        for passport, _ in reversed(self._held.values()):
+            try:
+                self._check_live(passport, now)
+            except RemoteError as error:
+                obstacle = obstacle or error
+                continue
+            return passport
+        raise obstacle or AppraisalError("not attested yet", reason=Reason.NOT_ATTESTED)
 
     def is_current(self, digest: bytes, now: float) -> bool:
         """Whether this is the digest of a passport that is still live: the newest, or one just renewed."""
