@@ -8,6 +8,7 @@ from protocol.cbor import MAX_MESSAGE
 from protocol.errors import EnclaveError, Finding, RemoteError
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
+from protocol.padding import padded
 from protocol.party import Publication, Randomness
 from protocol.receipts import commitment, sign_receipt
 from protocol.status import refusal_of
@@ -59,9 +60,8 @@ def infer(
         receipt=sign_receipt(receipt, key),
         attestation_result=passport.document,
         sender=session.sender.name,
-        padding=_padding(output) if request.padding is not None else None,
     )
-    return _publications(session, request, result)
+    return _publications(session, request, padded(result, 0 if request.padding is None else PAD))
 
 
 def refuse(session: Session, error: RemoteError | EnclaveError, correlation: bytes, now: float) -> Publication:
@@ -93,7 +93,3 @@ def _check_size(what: str, size: int) -> None:
             reason=Reason.OUTPUT_TOO_LARGE,
             finding=Finding(f"{what} bytes", f"at most {MAX_MESSAGE}", str(size)),
         )
-
-
-def _padding(output: bytes) -> bytes:
-    return bytes(-len(output) % PAD)
