@@ -18,7 +18,7 @@ demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sen
 	@.venv/bin/sealedge demo $(ARGS)
 
 test: $(READY) ## Run the tests that take under a minute together
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest -m "not slow" -n auto $(ARGS)
 
 test-all: $(READY) ## Run every test, the slow ones too
 	$(PY) -m pytest -m "" $(ARGS)
