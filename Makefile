@@ -42,7 +42,7 @@ bench: $(READY) ## Measure
 
 docs: $(READY) ## Write the CLI reference, and check the documentation against the code
 	$(PY) -m sealedge.cli.reference docs/cli.md
-	$(PY) -m pytest tests/documentation $(ARGS)
+	$(PY) -m pytest tests/documentation -m "not slow" $(ARGS)
 
 clean: ## Remove .venv, caches and build products
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
