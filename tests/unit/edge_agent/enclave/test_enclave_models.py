@@ -1,21 +1,24 @@
 """How an enclave gets, keeps and loses models: leases, revocations, refusals, late chunks (P3, P9)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from edge_agent.enclave.enclave import Enclave
 from protocol.attestation import open_past_attestation_result_untrusted
-from protocol.envelope import Address, sign_message
+from protocol.envelope import Address, seal_message, sign_message
 from protocol.errors import EnclaveError
 from protocol.messages import digest
 from protocol.party import Delivery, Publication
 from protocol.receipts import open_receipt_untrusted
+from publisher.shelf import Shelf
 from schemas.kinds import Kind, Role
+from schemas.model import KeyGrant
 from schemas.reason import Reason
 from schemas.status import Refusal
 from tests.support.raw_sensor import RawSensor
-from tests.support.world import MODEL, World
+from tests.support.world import MODEL, START, World
 
 FIRST, SECOND = (b"\0asm" + word * 30_000 for word in (b"first.", b"second"))
 
@@ -267,3 +270,54 @@ def test_a_session_goes_on_with_the_newer_version() -> None:
         result.attestation_result, world.trust(sensor.holder.store), world.broker.now
     )
     assert open_receipt_untrusted(result.receipt, passport).version == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "signer", "reason"),
+    [
+        ({"agent": "agent-2"}, "publisher", "binding-mismatch"),
+        ({"model": "other"}, "publisher", "binding-mismatch"),
+        ({"version": 2}, "publisher", "binding-mismatch"),
+        ({"manifest": bytes(32)}, "publisher", "binding-mismatch"),
+        ({"request": bytes(16)}, "publisher", "binding-mismatch"),
+        ({"fleet": "rivals"}, "publisher", "binding-mismatch"),
+        ({"content_key": bytes(32)}, "publisher", "decryption-failed"),
+        ({"expires": int(START)}, "publisher", "expired"),
+        ({}, "rival", "unknown-signer"),
+    ],
+    ids=str,
+)
+def test_a_key_for_something_else_is_refused(changes: dict[str, Any], signer: str, reason: str) -> None:
+    """Wrapped-key substitution: sealed to the right enclave, by a publisher of the fleet, in the right exchange."""
+    world = asking()
+    request = asked(world)[-1].correlation or b""
+    wanted = enclave_of(world)._models._wanted[MODEL]
+    shelved = Shelf(world.holder(Role.PUBLISHER, "publisher").store).newest(MODEL)
+    assert shelved is not None
+    now, topic = int(world.broker.now), asked(world)[-1].response_topic or ""
+    holder = world.holder(Role.PUBLISHER, signer)
+    fields = {
+        "fleet": "clinic", "agent": "agent-1", "model": MODEL, "version": 1, "manifest": wanted.digest,
+        "request": request, "content_key": shelved.content_key, "issued": now, "expires": now + 100,
+    }  # fmt: skip
+    address, kem = Address(topic, "agent-1", request), RawSensor(world).passport.kem_key
+    grant = KeyGrant.model_validate({**fields, **changes})
+    payload = seal_message(Kind.KEY_RELEASE, grant, holder.signing, kem, address, world.randomness, holder.credential)
+    RawSensor(world).say(Delivery(topic, payload, correlation=request))
+    assert world.refusals()[-1] == reason
+    assert wanted.index is None
+    honest = seal_message(
+        Kind.KEY_RELEASE, KeyGrant.model_validate(fields), world.holder(Role.PUBLISHER, "publisher").signing, kem,
+        address, world.randomness, world.holder(Role.PUBLISHER, "publisher").credential,
+    )  # fmt: skip
+    RawSensor(world).say(Delivery(topic, honest, correlation=request))
+    assert wanted.index is not None
+
+
+def test_a_model_whose_lease_ended_does_not_compute_though_nobody_said_so() -> None:
+    """The host does not call when the lease ends: the request itself finds that it has."""
+    world = start(World(), key_lease_seconds=60)
+    sensor = RawSensor(world)
+    sensor.open()
+    world.broker.now += 60
+    assert sensor.refusal(sensor.request(sensor.reading())) == "lease-expired"
