@@ -56,7 +56,9 @@ class Enclave(Desk):
         self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness)
         kept = self._limits.cached_replies
         self._answers = AnswerBudget(kept, self._limits.cached_reply_bytes)
-        self._sessions = SessionTable(self._limits.sessions, self._limits.sessions_per_sender, self._answers)
+        self._sessions = SessionTable(
+            self._limits.sessions, self._limits.sessions_per_sender, self._answers, replaces=True
+        )
         self._one_shots = SessionTable(kept, max(1, kept // 4), self._answers)
         self._floor = 0.0
         topics = self.topics

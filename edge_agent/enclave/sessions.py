@@ -16,6 +16,9 @@ from schemas.session import SessionOpen
 MAX_SESSION_SECONDS = 86_400
 """A session is opened anew at least daily; its sensor is then identified again."""
 
+MAX_REPLACED = 256
+"""How many of its own sessions one sender may replace before they end: each replaced id is remembered till then."""
+
 
 @dataclass(slots=True)
 class Session:
@@ -70,13 +73,18 @@ class Session:
 
 
 class SessionTable:
-    """Sessions of an enclave, within its limits."""
+    """Sessions of an enclave, within its limits.
 
-    def __init__(self, limit: int, limit_per_sender: int, budget: AnswerBudget) -> None:
+    With `replaces`, a sender that has as many as it may have gives up its own oldest: a sensor that starts again
+    and again forgets its sessions, and must not lock itself out.
+    """
+
+    def __init__(self, limit: int, limit_per_sender: int, budget: AnswerBudget, *, replaces: bool = False) -> None:
         self._limit, self._limit_per_sender, self._budget = limit, limit_per_sender, budget
+        self._replaces = replaces
         self._open: OrderedDict[bytes, Session] = OrderedDict()
         self._of_sender: Counter[str] = Counter()
-        self._erased: dict[bytes, int] = {}
+        self._erased: dict[bytes, tuple[int, str]] = {}
 
     def find(self, session: bytes, now: float) -> Session:
         """The session. Raises `FreshnessError` (session-unknown) if it never was, has ended or was erased."""
@@ -99,6 +107,7 @@ class SessionTable:
         """Raises `AppraisalError` (session-limit) where the enclave or this sender has too many."""
         self.drop_ended(now)
         sender = session.sender.name
+        self._make_room_of(sender)
         if len(self._open) >= self._limit or self._of_sender[sender] >= self._limit_per_sender:
             raise AppraisalError(
                 "too many open sessions",
@@ -108,11 +117,22 @@ class SessionTable:
         self._open[session.terms.session] = session
         self._of_sender[sender] += 1
 
+    def _make_room_of(self, sender: str) -> None:
+        if not self._replaces or self._of_sender[sender] < self._limit_per_sender:
+            return
+        if sum(name == sender for _, name in self._erased.values()) < MAX_REPLACED:
+            self._erase(next(name for name, each in self._open.items() if each.sender.name == sender))
+
+    def _erase(self, name: bytes) -> None:
+        """Drop a session before its end; its id stays known for as long as its opening would be accepted."""
+        dropped = self._drop(name)
+        self._erased[name] = (dropped.terms.expires, dropped.sender.name)
+
     def drop_ended(self, now: float) -> None:
         """Forget sessions whose time is over: their openings are refused as expired from now on."""
         for name in [name for name, each in self._open.items() if now >= each.terms.expires]:
             self._drop(name)
-        for name in [name for name, expires in self._erased.items() if now >= expires]:
+        for name in [name for name, (expires, _) in self._erased.items() if now >= expires]:
             del self._erased[name]
 
     def erase_revoked(self, trust: Trust) -> int:
@@ -123,7 +143,7 @@ class SessionTable:
         """
         gone = [name for name, each in self._open.items() if each.is_revoked(trust)]
         for name in gone:
-            self._erased[name] = self._drop(name).terms.expires
+            self._erase(name)
         return len(gone)
 
     def erase_all(self) -> None:

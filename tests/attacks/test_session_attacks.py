@@ -147,11 +147,34 @@ def test_an_opening_is_not_a_one_shot(sensor: RawSensor) -> None:
 
 
 def test_one_sender_cannot_take_all_sessions(world: World) -> None:
+    modest = RawSensor(world, "modest")
+    modest.open()
+    for _ in range(20):
+        RawSensor(world, "greedy").open()
+    assert modest.result(modest.request(modest.reading(b"abc"))).output == b"cba"
+
+
+def test_a_sensor_that_starts_again_and_again_replaces_its_own_oldest_session(world: World) -> None:
+    first = RawSensor(world)
+    opening = first.opening()
+    first.say(opening)
+    recorded = first.request(first.reading())
     for _ in range(8):
+        RawSensor(world).open()
+    assert first.refusal(recorded) == "session-unknown"
+    assert first.refusal(opening) == "replayed", "a replaced session never opens again: its nonces would repeat"
+
+
+def test_replacing_sessions_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replaced id is remembered, so nobody may replace without end."""
+    monkeypatch.setattr("edge_agent.enclave.sessions.MAX_REPLACED", 3)
+    for _ in range(8 + 3):
         RawSensor(world, "greedy").open()
     greedy = RawSensor(world, "greedy")
     assert greedy.refusal(greedy.opening()) == "session-limit"
     assert RawSensor(world, "modest").open()
+    world.broker.advance(201)
+    assert RawSensor(world, "greedy").open(), "what has ended is forgotten"
 
 
 def test_sessions_end_and_make_room(world: World) -> None:
