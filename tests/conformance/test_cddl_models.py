@@ -20,6 +20,8 @@ from tests.support import grammar
 from tests.support.grammar import GrammarError, check, faults, keys_of, rule_of
 from tests.support.wire_models import DOCUMENT_FIELDS, KEY_FIELDS, MODELS, SENT, credential, instances, smallest
 
+pytestmark = pytest.mark.slow  # the judge of the grammar is thorough, and written in Python
+
 FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 ALTERED: list[Any] = [1.5, True, -(2**40), 2**63, "", "Not A Name", "a" * 257, b"", bytes(33), [], {}]
 NEVER_SENT = {

@@ -21,6 +21,8 @@ from schemas.kinds import Role
 from tests.interop.conftest import Run
 from tests.support.world import MODEL, World
 
+pytestmark = pytest.mark.slow  # npm fetches the second implementation's packages
+
 NUMBERS = itertools.count()
 READINGS = [b"systolic 142", b"systolic 118", b"x" * 4000]
 

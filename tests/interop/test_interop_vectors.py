@@ -15,6 +15,8 @@ from schemas.session import SessionOpen
 from tests.interop import vectors
 from tests.interop.conftest import Run
 
+pytestmark = pytest.mark.slow  # npm fetches the second implementation's packages
+
 FILE = Path(vectors.__file__).with_name("vectors.json")
 
 
