@@ -14,7 +14,7 @@ from protocol.errors import AppraisalError, AuthenticationError, Finding, Freshn
 from protocol.keys import KemPublicKey, SigningKey, VerifyingKey
 from protocol.messages import DOMAIN, digest
 from protocol.party import Store
-from protocol.trust import Identity, Trust, check_times
+from protocol.trust import Identity, Trust, check_same, check_times
 from schemas.attestation import AFFIRMING, EAR_PROFILE, AttestationResult, Challenge, LoadedModel
 from schemas.kinds import Kind, Role, Tier
 from schemas.reason import Reason
@@ -144,17 +144,13 @@ def check_not_revoked(passport: Passport, trust: Trust) -> None:
 
 
 def _check_result(result: AttestationResult, trust: Trust, verifier: str) -> None:
-    for claim, expected, found in (
+    check_same(
+        "attestation-result",
+        "an attestation result of another kind or place",
         ("fleet", trust.fleet, result.fleet),
         ("verifier", verifier, result.verifier),
         ("profile", EAR_PROFILE, result.profile),
-    ):
-        if expected != found:
-            raise AuthenticationError(
-                "an attestation result of another kind or place",
-                reason=Reason.MISADDRESSED,
-                finding=Finding(f"attestation-result.{claim}", expected, found),
-            )
+    )
     worst = max(result.status, *(each.status for each in result.submodules.values()))
     if worst > AFFIRMING or result.status != AFFIRMING:
         raise AppraisalError(

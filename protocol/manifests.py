@@ -11,7 +11,7 @@ from protocol.envelope import open_document_untrusted, signer_credential_untrust
 from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, MalformedError, StoreError
 from protocol.messages import digest
 from protocol.party import Store
-from protocol.trust import Identity, Trust, check_times
+from protocol.trust import Identity, Trust, check_same, check_times
 from schemas.kinds import Kind, Role
 from schemas.model import Manifest
 from schemas.reason import Reason
@@ -34,17 +34,13 @@ def open_manifest_untrusted(data: bytes, trust: Trust, model: str, now: float) -
 def _open_untrusted(data: bytes, trust: Trust, model: str, now: float) -> tuple[Manifest, Identity]:
     publisher = trust.identify_untrusted(signer_credential_untrusted(data), now, Role.PUBLISHER)
     manifest = open_document_untrusted(Manifest, data, Kind.MANIFEST, publisher.key)
-    for claim, expected, found in (
+    check_same(
+        "manifest",
+        "a manifest of another model or place",
         ("fleet", trust.fleet, manifest.fleet),
         ("publisher", publisher.name, manifest.publisher),
         ("model", model, manifest.model),
-    ):
-        if expected != found:
-            raise AuthenticationError(
-                "a manifest of another model or place",
-                reason=Reason.MISADDRESSED,
-                finding=Finding(f"manifest.{claim}", expected, found),
-            )
+    )
     # A manifest has no end of its own: the publisher's credential and the revocations end it.
     check_times("manifest", manifest.issued, float("inf"), now)
     trust.revocations.check("model", manifest.digest)

@@ -11,6 +11,7 @@ from protocol.envelope import open_document_untrusted, sign_document
 from protocol.errors import AuthenticationError, Finding, FreshnessError
 from protocol.keys import SigningKey
 from protocol.messages import DOMAIN, digest
+from protocol.trust import check_same
 from schemas.kinds import Kind
 from schemas.reason import Reason
 from schemas.session import Receipt
@@ -33,18 +34,15 @@ def open_receipt_untrusted(data: bytes, passport: Passport) -> Receipt:
     """
     receipt = open_document_untrusted(Receipt, data, Kind.RECEIPT, passport.signing_key)
     result = passport.result
-    for claim, expected, found in (
+    check_same(
+        "receipt",
+        "the receipt does not belong to this attestation result",
         ("fleet", result.fleet, receipt.fleet),
         ("agent", result.agent, receipt.agent),
         ("tier", result.tier, receipt.tier),
         ("attestation-result", passport.digest.hex(), receipt.attestation_result.hex()),
-    ):
-        if expected != found:
-            raise AuthenticationError(
-                "the receipt does not belong to this attestation result",
-                reason=Reason.BINDING_MISMATCH,
-                finding=Finding(f"receipt.{claim}", expected, found),
-            )
+        reason=Reason.BINDING_MISMATCH,
+    )
     if not result.issued <= receipt.time < result.expires:
         raise FreshnessError(
             "the receipt's time is outside the lease",

@@ -164,3 +164,13 @@ def check_times(what: str, start: float, end: float, now: float) -> None:
             reason=Reason.NOT_YET_VALID,
             finding=Finding(f"{what}.issued", f"<= {int(now) + CLOCK_SKEW}", f"{start}"),
         )
+
+
+def check_same(what: str, fault: str, *claims: tuple[str, str, str], reason: Reason = Reason.MISADDRESSED) -> None:
+    """Raises `AuthenticationError` for the first (claim, expected, found) in which the last two differ.
+
+    `what` is the message the claims stand in; `fault` says in words what a difference means.
+    """
+    for claim, expected, found in claims:
+        if expected != found:
+            raise AuthenticationError(fault, reason=reason, finding=Finding(f"{what}.{claim}", expected, found))

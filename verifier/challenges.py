@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from protocol.algorithms import ACCEPTED_HPKE, ACCEPTED_SIGNATURES
 from protocol.cose import parse_sign1_untrusted
 from protocol.envelope import Address, sign_message, signer_credential_untrusted
-from protocol.errors import AuthenticationError, Finding, UnexpectedError
+from protocol.errors import Finding, UnexpectedError
 from protocol.keys import SigningKey, VerifyingKey
 from protocol.messages import decode_message_untrusted
 from protocol.party import Publication, Randomness
-from protocol.trust import CLOCK_SKEW, Trust, check_times
+from protocol.trust import CLOCK_SKEW, Trust, check_same, check_times
 from schemas.attestation import AttestationRequest, Challenge
 from schemas.kinds import Kind
 from schemas.reason import Reason
@@ -41,10 +41,12 @@ def open_request_untrusted(payload: bytes, agent: str, trust: Trust, now: float)
     aad = Address(trust.topics.attest(agent), "").aad(Kind.ATTESTATION_REQUEST, key.thumbprint)
     message.verify(key, typ=str(Kind.ATTESTATION_REQUEST), external_aad=aad)
     enrolled_untrusted(signer_credential_untrusted(payload), agent, trust, now)
-    for claim, expected, found in (("fleet", trust.fleet, request.fleet), ("agent", agent, request.agent)):
-        if expected != found:
-            finding = Finding(f"attestation-request.{claim}", expected, found)
-            raise AuthenticationError("a request of another place", reason=Reason.MISADDRESSED, finding=finding)
+    check_same(
+        "attestation-request",
+        "a request of another place",
+        ("fleet", trust.fleet, request.fleet),
+        ("agent", agent, request.agent),
+    )
     check_times("attestation-request", request.issued, request.issued + CLOCK_SKEW, now)
     trust.revocations.check("key", key.thumbprint)
     return request

@@ -6,7 +6,7 @@ from protocol.channel import WINDOW
 from protocol.errors import AuthenticationError, Finding, FreshnessError, MalformedError
 from protocol.messages import encode_message
 from protocol.party import Publication
-from protocol.trust import Identity, Trust, check_times
+from protocol.trust import Identity, Trust, check_same, check_times
 from schemas.kinds import Kind, Role
 from schemas.reason import Reason
 from schemas.session import SessionAccept, SessionOpen
@@ -22,17 +22,13 @@ def check_terms(terms: SessionOpen, sender: Identity, correlation: bytes | None,
         )
     named = terms.session if terms.request is None else terms.request.request
     reply_to = trust.topics.inbox(Role.SENSOR, sender.name)
-    for claim, expected, found in (
+    check_same(
+        "session",
+        "the opening is addressed elsewhere",
         ("correlation", named.hex(), (correlation or b"").hex()),
         ("fleet", trust.fleet, terms.fleet),
         ("reply_to", reply_to, terms.reply_to),
-    ):
-        if expected != found:
-            raise AuthenticationError(
-                "the opening is addressed elsewhere",
-                reason=Reason.MISADDRESSED,
-                finding=Finding(f"session.{claim}", expected, found),
-            )
+    )
     if bool(terms.recipients) != (terms.deliver_to is not None) or not (terms.recipients or terms.return_result):
         raise MalformedError(
             "results must go somewhere", finding=Finding("session.recipients", "with deliver_to, or return_result", "")
