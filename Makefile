@@ -24,7 +24,7 @@ test-all: $(READY) ## Run every test, the slow ones too
 	$(PY) -m pytest -m "" $(ARGS)
 
 coverage: $(READY) ## Run every test and show which lines none of them reaches
-	$(PY) -m pytest -m "" -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	$(PY) -m pytest -m "" --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check

@@ -1,6 +1,7 @@
 """A party whose store fails stops, and acknowledges nothing of what it could not write (P12)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -30,9 +31,12 @@ def test_the_delivery_is_not_acknowledged_and_the_process_ends_with_one_line(cap
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send(publish(b"q", b"good", 5), publish(b"q", b"write this", 6), publish(b"q", b"good", 7))
+        peer.send(publish(b"q", b"good", 5))
         said.append((PUBACK, peer.next(PUBACK).identifier))
-        peer.hold()
+        # Only now: the link ends its connection with a reset, which would take an acknowledgement under way with it.
+        peer.send(publish(b"q", b"write this", 6), publish(b"q", b"good", 7))
+        with suppress(OSError, EOFError):
+            said.append((PUBACK, peer.next(PUBACK).identifier))
 
     party = Failing("p", "q")
     with FakeBroker(script) as broker:
