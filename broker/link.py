@@ -66,11 +66,6 @@ class Link:
         """How many exceptions escaped the party or the listener; each is a bug."""
         return self._stepping.failures
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the broker has accepted the connection."""
-        return self._connection.is_open
-
     def submit(self, act: Act) -> "Future[None]":
         """Call `act(party, now)` in the loop's thread and do what the events it returns ask. Safe from any thread.
 

@@ -40,11 +40,6 @@ class SeenResults:
         """Remember a result from now on; on disk at the next `write`."""
         self._times[identifier] = self._unwritten[identifier] = time
 
-    @property
-    def has_unwritten(self) -> bool:
-        """Whether `write` has something to do."""
-        return bool(self._unwritten)
-
     def write(self) -> None:
         """What was added survives a crash from here on."""
         if not self._unwritten:
