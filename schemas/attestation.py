@@ -28,6 +28,10 @@ SIMULATED_MEDIA_TYPE = "application/vnd.sealedge.simulated-evidence+cose"
 AFFIRMING, WARNING, CONTRAINDICATED = 2, 32, 96
 """AR4SI trustworthiness tiers (draft-ietf-rats-ar4si)."""
 
+MAX_WRAPPED_EVIDENCE = 131_072
+"""Bytes: a quote with its collateral takes some 25,000, a TPM's with the log of a long boot 60,000."""
+
+WrappedEvidence = Annotated[bytes, Field(min_length=1, max_length=MAX_WRAPPED_EVIDENCE)]
 RoleName = Annotated[Role, Field(strict=False), BeforeValidator(text_only)]
 TierName = Annotated[Tier, Field(strict=False), BeforeValidator(text_only)]
 
@@ -107,11 +111,11 @@ class EnclaveClaims(Message):
 class Evidence(Message):
     """Signed by the enclave's new key: its claims, the TEE's evidence over them, and the enrolment.
 
-    `wrapped` is a CMW record (RFC 9999 §3.1): media type and evidence bytes.
+    `wrapped` is a CMW record (RFC 9999 §3.1): media type and evidence bytes (`schemas.evidence`).
     """
 
     claims: Document = at(1)
-    wrapped: tuple[Text, Document] = at(2)
+    wrapped: tuple[Text, WrappedEvidence] = at(2)
     enrolment: Document = at(3)
 
 

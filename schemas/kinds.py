@@ -49,10 +49,21 @@ class Role(StrEnum):
 class Tier(StrEnum):
     """What stands behind an enclave: the kind of TEE whose evidence was appraised (P6).
 
-    `SIMULATED` proves nothing about hardware. Only a policy that names it accepts it.
+    `SIMULATED` proves nothing about hardware. Only a policy that names it accepts it. `TPM` names the machine and
+    its boot, and hides nothing from it. `EAR` is another verifier's attestation result, as good as that verifier.
     """
 
     SIMULATED = "simulated"
+    SEV_SNP = "sev-snp"
+    SGX = "sgx"
+    TDX = "tdx"
+    NITRO = "nitro"
+    PSA = "psa"
+    CCA = "cca"
+    TPM = "tpm"
+    AZURE_SEV_SNP = "azure-sev-snp"
+    AZURE_TDX = "azure-tdx"
+    EAR = "ear"
 
 
 class State(StrEnum):

@@ -16,7 +16,8 @@ from protocol.trust import Identity, Trust
 from schemas.attestation import Challenge, EnclaveClaims, Evidence
 from schemas.kinds import Kind, Role
 from schemas.reason import Reason
-from verifier.evidence import Appraisers, TeeClaims, appraiser_untrusted
+from verifier.evidence import Appraisers, TeeClaims, examine_untrusted
+from verifier.evidence.examination import Examination
 from verifier.records import MAX_EVIDENCE_MESSAGE
 
 
@@ -67,7 +68,7 @@ def authenticate_untrusted(
     presented.message.verify(signing_key, typ=str(Kind.EVIDENCE), external_aad=aad)
     enrolment = enrolled_untrusted(presented.evidence.enrolment, challenge.agent, trust, now)
     media_type, evidence = presented.evidence.wrapped
-    tee = appraiser_untrusted(appraisers, media_type).appraise_untrusted(evidence, now)
+    tee = examine_untrusted(appraisers, media_type, evidence, now, Examination())
     return Subject(
         challenge=challenge,
         enrolment=enrolment,

@@ -28,6 +28,7 @@ from protocol.party import Delivery, Event, Noted, Publication, Randomness
 from protocol.trust import Trust, check_times, confirmation
 from schemas.attestation import (
     ENCLAVE_PROFILE,
+    MAX_WRAPPED_EVIDENCE,
     AttestationRequest,
     Challenge,
     EnclaveClaims,
@@ -40,7 +41,7 @@ from schemas.reason import Reason
 ASK_AGAIN = 5.0
 """Seconds after which an unanswered attestation request is sent again."""
 
-MAX_EVIDENCE, MAX_MEDIA_TYPE = 65_536, 256
+MAX_MEDIA_TYPE = 256
 
 MAX_OPEN = 4
 """Challenges answered and not yet decided; the oldest is given up."""
@@ -125,10 +126,10 @@ class Attesting:
         answer = self._answers.get(token)
         if answer is None:
             return []
-        if not (0 < len(evidence) <= MAX_EVIDENCE and len(media_type) <= MAX_MEDIA_TYPE):
+        if not (0 < len(evidence) <= MAX_WRAPPED_EVIDENCE and len(media_type) <= MAX_MEDIA_TYPE):
             raise MalformedError(
                 "evidence that no message carries",
-                finding=Finding("evidence", f"1 to {MAX_EVIDENCE} bytes", str(len(evidence))),
+                finding=Finding("evidence", f"1 to {MAX_WRAPPED_EVIDENCE} bytes", str(len(evidence))),
             )
         message = Evidence(claims=answer.claims, wrapped=(media_type, evidence), enrolment=self._enrolment)
         address = Address(answer.topic, answer.challenge.verifier, token)

@@ -5,7 +5,9 @@ That a kind can be read does not make it good enough: the policy names the tiers
 
 from collections.abc import Iterable, Mapping
 
+from protocol.cmw import unwrap_untrusted
 from protocol.errors import Finding, UnsupportedError
+from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Appraiser, TeeClaims
 from verifier.evidence.simulated import SimulatedAppraiser
 
@@ -17,7 +19,7 @@ Appraisers = Mapping[str, Appraiser]
 
 def by_media_type(appraisers: Iterable[Appraiser]) -> Appraisers:
     """The registry of these appraisers; a later one replaces an earlier one of its media type."""
-    return {appraiser.media_type: appraiser for appraiser in appraisers}
+    return {appraiser.form.media_type: appraiser for appraiser in appraisers}
 
 
 DEFAULT_APPRAISERS: Appraisers = by_media_type([SimulatedAppraiser()])
@@ -31,3 +33,11 @@ def appraiser_untrusted(appraisers: Appraisers, media_type: str) -> Appraiser:
         finding = Finding("evidence.media-type", " or ".join(sorted(appraisers)), media_type[:128])
         raise UnsupportedError("no appraiser for this kind of evidence", finding=finding)
     return appraiser
+
+
+def examine_untrusted(
+    appraisers: Appraisers, media_type: str, evidence: bytes, now: float, examination: Examination
+) -> TeeClaims:
+    """Returns the claims of a CMW record, authentic by their own chain; see `Appraiser.appraise_untrusted`."""
+    appraiser = appraiser_untrusted(appraisers, media_type)
+    return appraiser.appraise_untrusted(unwrap_untrusted(appraiser.form, evidence), now, examination)

@@ -8,10 +8,12 @@ from protocol.cose import parse_sign1_untrusted
 from protocol.errors import AuthenticationError, Finding, UnsupportedError
 from protocol.keys import VerifyingKey
 from protocol.messages import decode_message_untrusted
-from schemas.attestation import SIMULATED_MEDIA_TYPE, SIMULATED_PROFILE, SimulatedEvidence
+from schemas.attestation import SIMULATED_PROFILE, SimulatedEvidence
+from schemas.evidence import SIMULATED
 from schemas.kinds import Kind, Tier
 from schemas.reason import Reason
-from verifier.evidence.interface import TeeClaims
+from verifier.evidence.examination import Examination
+from verifier.evidence.interface import Parts, TeeClaims, required
 
 MAX_EVIDENCE = 4096
 """Bytes of simulated evidence; a well-formed one stays below 600."""
@@ -20,24 +22,28 @@ MAX_EVIDENCE = 4096
 class SimulatedAppraiser:
     """Appraises `schemas.attestation.SimulatedEvidence`."""
 
-    media_type = SIMULATED_MEDIA_TYPE
+    form = SIMULATED
 
-    def appraise_untrusted(self, evidence: bytes, now: float) -> TeeClaims:  # noqa: ARG002 - chip keys do not end
+    def appraise_untrusted(self, parts: Parts, now: float, examination: Examination) -> TeeClaims:  # noqa: ARG002 - chip keys do not end
         """Returns what the holder of the chip key said. The chain has one link: `chip` is that key's thumbprint.
 
         Raises `MalformedError`, `UnsupportedError`, `AuthenticationError`.
         """
-        signed = parse_sign1_untrusted(evidence, max_bytes=MAX_EVIDENCE)
+        signed = parse_sign1_untrusted(required(parts, "evidence"), max_bytes=MAX_EVIDENCE)
         claimed = decode_message_untrusted(SimulatedEvidence, signed.payload)
         chip_key = VerifyingKey.from_cose_key_untrusted(claimed.chip_key)
         signed.verify(chip_key, typ=str(Kind.SIMULATED_EVIDENCE))
         _check_form(claimed, chip_key)
+        examination.note("evidence.signature", "by the chip key that it names", chip_key.thumbprint.hex()[:16])
+        examination.signature = "valid"
         return TeeClaims(
             tier=Tier.SIMULATED,
             chip=claimed.chip,
             measurement=claimed.measurement,
             report_data=claimed.report_data,
             debug=claimed.debug,
+            opaque=False,
+            claims={"profile": claimed.profile, "chip": claimed.chip, "measurement": claimed.measurement},
         )
 
 
