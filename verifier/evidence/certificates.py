@@ -1,0 +1,222 @@
+"""X.509 certificates and revocation lists of TEE vendors (RFC 5280), from bytes to a path that ends in a pinned root.
+
+The general path builders refuse what these vendors issue (serial number 0, RSASSA-PSS, no extended key usage), so
+a path is given in order, leaf first, and each link is checked here with the library's own signature check.
+"""
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
+from protocol.errors import AppraisalError, Finding, FreshnessError, MalformedError
+from schemas.reason import Reason
+from verifier.evidence.examination import Examination
+
+MAX_CERTIFICATES: Final = 8
+MAX_CERTIFICATE: Final = 16_384
+"""Bytes of one certificate; the largest of these vendors has 1,800."""
+
+MAX_CRL: Final = 1 << 20
+
+_STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_PEM: Final = b"-----BEGIN "
+
+
+def certificate_untrusted(data: bytes, name: str) -> x509.Certificate:
+    """One certificate, DER or PEM. Raises `MalformedError` that names `name`. Nothing in it is trusted."""
+    found = certificates_untrusted(data, name)
+    if len(found) != 1:
+        finding = Finding(name, "one certificate", f"{len(found)}")
+        raise MalformedError(f"{name}: more than one certificate", finding=finding)
+    return found[0]
+
+
+def certificates_untrusted(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
+    """One certificate in DER, or up to `MAX_CERTIFICATES` in PEM, in their order. Raises `MalformedError`."""
+    # Intel's chains end in NUL, others in blanks.
+    data = data.rstrip(b"\0 \r\n\t") if data.lstrip().startswith(_PEM) else data
+    if len(data) > MAX_CERTIFICATES * MAX_CERTIFICATE:
+        finding = Finding(name, f"at most {MAX_CERTIFICATES * MAX_CERTIFICATE} bytes", str(len(data)))
+        raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
+    try:
+        found = _parsed(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        raise MalformedError(
+            f"{name} is not a certificate", finding=Finding(name, "X.509, DER or PEM", f"{len(data)} bytes")
+        ) from None
+    if len(found) > MAX_CERTIFICATES:
+        finding = Finding(name, f"at most {MAX_CERTIFICATES} certificates", str(len(found)))
+        raise MalformedError(f"{name} has too many certificates", reason=Reason.OVERSIZED, finding=finding)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _parsed(data: bytes) -> tuple[x509.Certificate, ...]:
+    with warnings.catch_warnings():
+        # AMD's chips have certificates of serial number 0, which RFC 5280 §4.1.2.2 does not allow.
+        warnings.simplefilter("ignore")
+        if data.lstrip().startswith(_PEM):
+            return tuple(x509.load_pem_x509_certificates(data))
+        return (x509.load_der_x509_certificate(data),)
+
+
+@lru_cache(maxsize=1024)
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """SHA-256 over the certificate's DER: what roots are pinned by."""
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def verify_path(
+    path: Sequence[x509.Certificate], roots: frozenset[bytes], now: float, examination: Examination, name: str
+) -> None:
+    """Check that `path`, leaf first, ends in one of `roots`, each certificate issued by the next and in time at `now`.
+
+    After the call the leaf's key is the vendor's word. Raises `AuthenticationError` (unknown-signer,
+    signature-invalid) and `FreshnessError` (expired, not-yet-valid). Signatures that held are remembered, times not.
+    """
+    root = path[-1]
+    pinned = " or ".join(sorted(each.hex()[:16] for each in roots))
+    examination.demand(
+        fingerprint(root) in roots,
+        f"{name}.root",
+        pinned,
+        fingerprint(root).hex()[:16],
+        "the chain does not end in a pinned root",
+        reason=Reason.UNKNOWN_SIGNER,
+    )
+    for below, (subject, issuer) in enumerate(pairwise(path)):
+        examination.signature_checked(_is_issued_by(subject, issuer), f"{name}.{_name(subject)}", _name(issuer))
+        is_ca = _may_issue(issuer, below)
+        found = "a CA" if is_ca else "none, or one of shorter paths"
+        examination.demand(is_ca, f"{name}.{_name(issuer)}", "a CA", found, "an issuer that may not issue")
+    for certificate in path:
+        check_time(certificate, now, examination, f"{name}.{_name(certificate)}")
+
+
+def check_time(certificate: x509.Certificate, now: float, examination: Examination, name: str) -> None:
+    """Raises `FreshnessError` (expired, not-yet-valid) where `now` is outside the certificate's validity."""
+    begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+    _check_window(begins, ends, now, examination, name)
+
+
+def crl_untrusted(data: bytes, name: str) -> x509.CertificateRevocationList:
+    """A revocation list, DER or PEM. Raises `MalformedError`. Nothing in it is trusted."""
+    if len(data) > MAX_CRL:
+        finding = Finding(name, f"at most {MAX_CRL} bytes", str(len(data)))
+        raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
+    try:
+        return _parsed_crl(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        finding = Finding(name, "X.509 CRL, DER or PEM", f"{len(data)} bytes")
+        raise MalformedError(f"{name} is not a revocation list", finding=finding) from None
+
+
+@lru_cache(maxsize=64)
+def _parsed_crl(data: bytes) -> x509.CertificateRevocationList:
+    if data.lstrip().startswith(_PEM):
+        return x509.load_pem_x509_crl(data)
+    return x509.load_der_x509_crl(data)
+
+
+def verify_crl(
+    crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str
+) -> None:
+    """Check that `issuer`, whose own path is verified, signed `crl`, and that it is in time at `now`.
+
+    A list without an end, or without an entry, is a list: compare with None, never by truth (an empty one is falsy).
+    Raises `AuthenticationError` and `FreshnessError`.
+    """
+    holds = crl.issuer == issuer.subject and _is_signed_by(crl, issuer)
+    examination.demand(holds, f"{name}.signature", _name(issuer), "valid" if holds else "invalid", f"{name} is forged")
+    ends = crl.next_update_utc
+    _check_window(crl.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name)
+
+
+def check_not_revoked(
+    certificate: x509.Certificate, crl: x509.CertificateRevocationList, examination: Examination, name: str
+) -> None:
+    """Raises `AppraisalError` (revoked) if a verified list of its issuer names this certificate."""
+    holds = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
+    examination.demand(
+        holds,
+        f"{name}.{_name(certificate)}",
+        "not revoked",
+        "not revoked" if holds else "revoked",
+        "a certificate that its issuer revoked",
+        error=AppraisalError,
+        reason=Reason.REVOKED,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if not isinstance(_hash(subject), _STRONG):
+        return False
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    try:
+        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
+def _hash(certificate: x509.Certificate) -> hashes.HashAlgorithm | None:
+    try:
+        return certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _may_issue(issuer: x509.Certificate, below: int) -> bool:
+    """RFC 5280 §4.2.1.9, §4.2.1.3: a CA, of enough path length, whose key may sign certificates."""
+    try:
+        constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False
+    if not constraints.ca or (constraints.path_length is not None and below > constraints.path_length):
+        return False
+    try:
+        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def _check_window(begins: float, ends: float, now: float, examination: Examination, name: str) -> None:
+    examination.demand(
+        begins <= now <= ends,
+        f"{name}.validity",
+        f"{_day(begins)} to {_day(ends)}",
+        _day(now),
+        f"{name} is not valid at this time",
+        error=FreshnessError,
+        reason=Reason.NOT_YET_VALID if now < begins else Reason.EXPIRED,
+    )
+
+
+def _day(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@lru_cache(maxsize=512)
+def _name(certificate: x509.Certificate) -> str:
+    """Its common name, for a trace."""
+    try:
+        found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    except ValueError:
+        return "certificate"
+    return str(found[0].value)[:64] if found else "certificate"
