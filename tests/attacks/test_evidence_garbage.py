@@ -17,6 +17,7 @@ from schemas.attestation import SIMULATED_MEDIA_TYPE, Challenge, Evidence
 from schemas.kinds import Kind, Role
 from tests.support.enclaves import NOW, FakeEnclave, Fleet, assert_serves_others, challenged
 from verifier.evidence import SimulatedAppraiser
+from verifier.evidence.examination import Examination
 from verifier.verifier import Verifier
 
 FLEET = Fleet()
@@ -128,14 +129,15 @@ def test_truncated_evidence(length: int) -> None:
 @given(evidence=st.binary(max_size=200) | cbor | envelopes)
 def test_an_appraiser_raises_remote_errors_alone(evidence: bytes) -> None:
     with pytest.raises(RemoteError):
-        SimulatedAppraiser().appraise_untrusted(evidence, NOW)
+        SimulatedAppraiser().appraise_untrusted({"evidence": evidence}, NOW, Examination())
 
 
 @QUICK
 @given(payload=cbor)
 def test_an_appraiser_meets_garbage_that_a_chip_signed(payload: bytes) -> None:
     with pytest.raises(RemoteError):
-        SimulatedAppraiser().appraise_untrusted(sign1(ENCLAVE.chip_key, payload, typ=str(Kind.SIMULATED_EVIDENCE)), NOW)
+        evidence = sign1(ENCLAVE.chip_key, payload, typ=str(Kind.SIMULATED_EVIDENCE))
+        SimulatedAppraiser().appraise_untrusted({"evidence": evidence}, NOW, Examination())
 
 
 @QUICK

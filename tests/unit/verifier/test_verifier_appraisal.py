@@ -119,10 +119,10 @@ def test_long_lists_of_reference_values_are_shown_in_short(subject: Subject, fle
 
 def test_appraisers_are_found_by_media_type() -> None:
     ours = SimulatedAppraiser()
-    assert appraiser_untrusted(by_media_type([ours]), ours.media_type) is ours
+    assert appraiser_untrusted(by_media_type([ours]), ours.form.media_type) is ours
     assert ours.appraise_untrusted.__self__ is ours
     with pytest.raises(UnsupportedError):
-        appraiser_untrusted({}, ours.media_type)
+        appraiser_untrusted({}, ours.form.media_type)
 
 
 def test_the_simulated_appraiser_gives_its_own_tier_and_no_other(subject: Subject) -> None:

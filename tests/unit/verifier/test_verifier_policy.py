@@ -39,7 +39,7 @@ def test_an_empty_policy_accepts_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "found"),
     [
-        ('[tiers]\naccept = ["sgx"]', "policy.tiers.accept.0", "'sgx'"),
+        ('[tiers]\naccept = ["sgx2"]', "policy.tiers.accept.0", "'sgx2'"),
         ('[tiers]\naccepts = ["simulated"]', "policy.tiers.accepts", "accepts"),
         ("[tier]\n", "policy.tier", "tier"),
         ('[reference_values]\nmeasurements = ["AB"]', "policy.reference_values.measurements.0", "'AB'"),
