@@ -56,11 +56,17 @@ def parse_presentation_untrusted(payload: bytes) -> Presentation:
 
 
 def authenticate_untrusted(
-    presented: Presentation, challenge: Challenge, trust: Trust, appraisers: Appraisers, now: float
+    presented: Presentation,
+    challenge: Challenge,
+    trust: Trust,
+    appraisers: Appraisers,
+    now: float,
+    examination: Examination,
 ) -> Subject:
     """Returns the subject: the holder of the claimed signing key answered this challenge, here, to this verifier.
 
-    Raises a `RemoteError`: the message's signature, the enrolment, or the TEE's own evidence does not hold.
+    What was looked at in the TEE's evidence is added to `examination`. Raises a `RemoteError`: the message's
+    signature, the enrolment, or the TEE's own evidence does not hold.
     """
     signing_key, kem_key = _claimed_keys(presented.claims)
     address = Address(trust.topics.evidence(challenge.agent), challenge.verifier, challenge.nonce)
@@ -68,7 +74,7 @@ def authenticate_untrusted(
     presented.message.verify(signing_key, typ=str(Kind.EVIDENCE), external_aad=aad)
     enrolment = enrolled_untrusted(presented.evidence.enrolment, challenge.agent, trust, now)
     media_type, evidence = presented.evidence.wrapped
-    tee = examine_untrusted(appraisers, media_type, evidence, now, Examination())
+    tee = examine_untrusted(appraisers, media_type, evidence, now, examination)
     return Subject(
         challenge=challenge,
         enrolment=enrolment,

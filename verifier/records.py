@@ -18,6 +18,9 @@ MAX_EVIDENCE_MESSAGE = 262_144
 
 MAX_OPEN_CHALLENGES = 4
 
+MAX_TRACE = 320
+"""Lines of a trace that are kept."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -70,7 +73,7 @@ class AppraisedEvidence(Message):
     challenge: Challenge = at(1)
     evidence: Annotated[bytes, Field(min_length=1, max_length=MAX_EVIDENCE_MESSAGE)] = at(2)
     time: Time = at(3)
-    trace: tuple[TraceLine, ...] = at(4, max_length=64)
+    trace: tuple[TraceLine, ...] = at(4, max_length=MAX_TRACE)
     reason: ReasonCode | None = at(5, None)
     deciding: TraceLine | None = at(6, None)
 

@@ -11,7 +11,8 @@ from protocol.messages import encode_message
 from protocol.party import Store
 from schemas.attestation import Challenge
 from verifier.appraisal import Verdict
-from verifier.records import AppraisedEvidence, TraceLine, read_record, trace_line
+from verifier.evidence.examination import Examination
+from verifier.records import MAX_TRACE, AppraisedEvidence, TraceLine, read_record, trace_line
 
 BUCKET = "verifier-verdicts"
 
@@ -23,19 +24,27 @@ class Verdicts:
         self._store = store
 
     def keep(
-        self, challenge: Challenge, evidence: bytes, verdict: Verdict | None, error: RemoteError | None, now: float
+        self,
+        challenge: Challenge,
+        evidence: bytes,
+        examination: Examination,
+        verdict: Verdict | None,
+        error: RemoteError | None,
+        now: float,
     ) -> None:
-        """Remember what was made of this evidence, in place of the agent's last.
+        """Remember what was made of this evidence, in place of the agent's last: first the TEE's own, then the rest.
 
         `verdict` is None where the evidence was not authentic and nothing was appraised; `error` is None where the
         verdict affirms.
         """
-        trace = () if verdict is None else verdict.trace
+        lines = [trace_line(line.finding, holds=line.holds) for line in examination.lines]
+        if verdict is not None:
+            lines += [trace_line(check.finding, holds=check.holds) for check in verdict.trace]
         record = AppraisedEvidence(
             challenge=challenge,
             evidence=evidence,
             time=int(now),
-            trace=tuple(trace_line(check.finding, holds=check.holds) for check in trace),
+            trace=tuple(lines[:MAX_TRACE]),
             reason=None if error is None else error.reason,
             deciding=None if error is None or error.finding is None else trace_line(error.finding, holds=False),
         )

@@ -26,6 +26,7 @@ from schemas.reason import Reason
 from verifier.appraisal import Verdict, appraise
 from verifier.challenges import Challenger, open_request_untrusted
 from verifier.evidence import DEFAULT_APPRAISERS, Appraisers
+from verifier.evidence.examination import Examination
 from verifier.leases import Leases
 from verifier.nonces import NonceMemory
 from verifier.notes import attestation_result_issued, challenged, evidence_appraised, lease_ended
@@ -151,19 +152,19 @@ class Verifier(Desk):
     def _appraised(
         self, presented: Presentation, challenge: Challenge, delivery: Delivery, now: float
     ) -> Sequence[Event]:
-        subject, verdict = None, None
+        subject, verdict, examination = None, None, Examination()
         try:
-            subject = authenticate_untrusted(presented, challenge, self.trust, self._appraisers, now)
+            subject = authenticate_untrusted(presented, challenge, self.trust, self._appraisers, now, examination)
             verdict = appraise(subject, self._policy, self.trust.revocations, now)
             verdict.affirm()
         except RemoteError as error:
-            self._verdicts.keep(challenge, delivery.payload, verdict, error, now)
+            self._verdicts.keep(challenge, delivery.payload, examination, verdict, error, now)
             return [
                 evidence_appraised(challenge.agent, subject, error),
                 *self._refuse(error, delivery, now),
                 *self._clear_if_revoked(challenge.agent, error, now),
             ]
-        self._verdicts.keep(challenge, delivery.payload, verdict, None, now)
+        self._verdicts.keep(challenge, delivery.payload, examination, verdict, None, now)
         return [evidence_appraised(challenge.agent, subject, None), *self._issue(subject, verdict, delivery, now)]
 
     def _issue(self, subject: Subject, verdict: Verdict, delivery: Delivery, now: float) -> Sequence[Event]:

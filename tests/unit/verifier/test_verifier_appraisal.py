@@ -12,6 +12,7 @@ from schemas.reason import Reason
 from tests.support.enclaves import MEASUREMENT, NOW, FakeEnclave, Fleet, accepting_policy, challenged
 from verifier.appraisal import Verdict, appraise
 from verifier.evidence import DEFAULT_APPRAISERS, SimulatedAppraiser, appraiser_untrusted, by_media_type
+from verifier.evidence.examination import Examination
 from verifier.presentation import Subject, authenticate_untrusted, parse_presentation_untrusted
 from verifier.results import attestation_result
 
@@ -24,7 +25,7 @@ def subject(fleet: Fleet) -> Subject:
     enclave = FakeEnclave(fleet)
     challenge = challenged(fleet.verifier(), enclave)
     presented = parse_presentation_untrusted(enclave.answer(challenge).payload)
-    return authenticate_untrusted(presented, challenge, fleet.trust(), DEFAULT_APPRAISERS, NOW)
+    return authenticate_untrusted(presented, challenge, fleet.trust(), DEFAULT_APPRAISERS, NOW, Examination())
 
 
 def verdict_on(subject: Subject, fleet: Fleet, policy: AppraisalPolicy | None = None) -> Verdict:
