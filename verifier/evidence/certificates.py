@@ -6,6 +6,7 @@ a path is given in order, leaf first, and each link is checked here with the lib
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -27,6 +28,13 @@ MAX_CRL: Final = 1 << 20
 
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PEM: Final = b"-----BEGIN "
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RevocationList:
+    """A parsed list; the same bytes give the same object, so that its signature is checked once."""
+
+    x509: x509.CertificateRevocationList
 
 
 def certificate_untrusted(data: bytes, name: str) -> x509.Certificate:
@@ -106,7 +114,7 @@ def check_time(certificate: x509.Certificate, now: float, examination: Examinati
     _check_window(begins, ends, now, examination, name)
 
 
-def crl_untrusted(data: bytes, name: str) -> x509.CertificateRevocationList:
+def crl_untrusted(data: bytes, name: str) -> RevocationList:
     """A revocation list, DER or PEM. Raises `MalformedError`. Nothing in it is trusted."""
     if len(data) > MAX_CRL:
         finding = Finding(name, f"at most {MAX_CRL} bytes", str(len(data)))
@@ -119,31 +127,29 @@ def crl_untrusted(data: bytes, name: str) -> x509.CertificateRevocationList:
 
 
 @lru_cache(maxsize=64)
-def _parsed_crl(data: bytes) -> x509.CertificateRevocationList:
+def _parsed_crl(data: bytes) -> RevocationList:
     if data.lstrip().startswith(_PEM):
-        return x509.load_pem_x509_crl(data)
-    return x509.load_der_x509_crl(data)
+        return RevocationList(x509.load_pem_x509_crl(data))
+    return RevocationList(x509.load_der_x509_crl(data))
 
 
-def verify_crl(
-    crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str
-) -> None:
+def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
     """Check that `issuer`, whose own path is verified, signed `crl`, and that it is in time at `now`.
 
     A list without an end, or without an entry, is a list: compare with None, never by truth (an empty one is falsy).
     Raises `AuthenticationError` and `FreshnessError`.
     """
-    holds = crl.issuer == issuer.subject and _is_signed_by(crl, issuer)
+    holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
     examination.demand(holds, f"{name}.signature", _name(issuer), "valid" if holds else "invalid", f"{name} is forged")
-    ends = crl.next_update_utc
-    _check_window(crl.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name)
+    ends = crl.x509.next_update_utc
+    _check_window(
+        crl.x509.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name
+    )
 
 
-def check_not_revoked(
-    certificate: x509.Certificate, crl: x509.CertificateRevocationList, examination: Examination, name: str
-) -> None:
+def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examination: Examination, name: str) -> None:
     """Raises `AppraisalError` (revoked) if a verified list of its issuer names this certificate."""
-    holds = crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
+    holds = crl.x509.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
     examination.demand(
         holds,
         f"{name}.{_name(certificate)}",
@@ -167,9 +173,9 @@ def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+def _is_signed_by(crl: RevocationList, issuer: x509.Certificate) -> bool:
     try:
-        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
+        return crl.x509.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
 
