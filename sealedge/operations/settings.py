@@ -25,11 +25,12 @@ class PartySettings(OperatorSettings):
 
 
 class VerifierSettings(PartySettings):
-    """`verifier.toml`."""
+    """`verifier.toml`. `endorsements` is the folder of vendors' certificates, revocation lists and TCB information."""
 
     signing_key: Path
     credential: Path
     policy: Path
+    endorsements: Path | None = None
 
 
 class PublisherSettings(PartySettings):
