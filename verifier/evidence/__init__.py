@@ -8,10 +8,20 @@ from collections.abc import Iterable, Mapping
 from protocol.cmw import unwrap_untrusted
 from protocol.errors import Finding, UnsupportedError
 from verifier.evidence.examination import Examination
-from verifier.evidence.interface import Appraiser, TeeClaims
+from verifier.evidence.interface import Appraiser, Endorsements, TeeClaims
+from verifier.evidence.roots import PINNED_ROOTS, Roots
 from verifier.evidence.simulated import SimulatedAppraiser
 
-__all__ = ["DEFAULT_APPRAISERS", "Appraiser", "Appraisers", "TeeClaims", "appraiser_untrusted", "by_media_type"]
+__all__ = [
+    "DEFAULT_APPRAISERS",
+    "Appraiser",
+    "Appraisers",
+    "TeeClaims",
+    "appraiser_untrusted",
+    "appraisers",
+    "by_media_type",
+    "examine_untrusted",
+]
 
 Appraisers = Mapping[str, Appraiser]
 """Media type to appraiser."""
@@ -22,8 +32,18 @@ def by_media_type(appraisers: Iterable[Appraiser]) -> Appraisers:
     return {appraiser.form.media_type: appraiser for appraiser in appraisers}
 
 
-DEFAULT_APPRAISERS: Appraisers = by_media_type([SimulatedAppraiser()])
-"""Every kind that needs no configuration."""
+def appraisers(endorsements: Endorsements, roots: Roots = PINNED_ROOTS) -> Appraisers:  # noqa: ARG001
+    """Every kind, with the verifier's own endorsements and the roots where chains must end."""
+    return by_media_type([SimulatedAppraiser()])
+
+
+class _NoEndorsements:
+    def find(self, name: str) -> bytes | None:  # noqa: ARG002 - there is none of any name
+        return None
+
+
+DEFAULT_APPRAISERS: Appraisers = appraisers(_NoEndorsements())
+"""Every kind, where all endorsements travel with the evidence."""
 
 
 def appraiser_untrusted(appraisers: Appraisers, media_type: str) -> Appraiser:
