@@ -100,18 +100,33 @@ def verify_path(
         reason=Reason.UNKNOWN_SIGNER,
     )
     for below, (subject, issuer) in enumerate(pairwise(path)):
-        examination.signature_checked(_is_issued_by(subject, issuer), f"{name}.{_name(subject)}", _name(issuer))
+        examination.signature_checked(
+            _is_issued_by(subject, issuer), f"{name}.{common_name(subject)}", common_name(issuer)
+        )
         is_ca = _may_issue(issuer, below)
         found = "a CA" if is_ca else "none, or one of shorter paths"
-        examination.demand(is_ca, f"{name}.{_name(issuer)}", "a CA", found, "an issuer that may not issue")
+        examination.demand(is_ca, f"{name}.{common_name(issuer)}", "a CA", found, "an issuer that may not issue")
     for certificate in path:
-        check_time(certificate, now, examination, f"{name}.{_name(certificate)}")
+        check_time(certificate, now, examination, f"{name}.{common_name(certificate)}")
 
 
 def check_time(certificate: x509.Certificate, now: float, examination: Examination, name: str) -> None:
     """Raises `FreshnessError` (expired, not-yet-valid) where `now` is outside the certificate's validity."""
     begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    _check_window(begins, ends, now, examination, name)
+    check_window(begins, ends, now, examination, name)
+
+
+def check_window(begins: float, ends: float, now: float, examination: Examination, name: str) -> None:
+    """Raises `FreshnessError` (expired, not-yet-valid) where `now` is outside; all three in seconds since the epoch."""
+    examination.demand(
+        begins <= now <= ends,
+        f"{name}.validity",
+        f"{_day(begins)} to {_day(ends)}",
+        _day(now),
+        f"{name} is not valid at this time",
+        error=FreshnessError,
+        reason=Reason.NOT_YET_VALID if now < begins else Reason.EXPIRED,
+    )
 
 
 def crl_untrusted(data: bytes, name: str) -> RevocationList:
@@ -140,9 +155,11 @@ def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examin
     Raises `AuthenticationError` and `FreshnessError`.
     """
     holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
-    examination.demand(holds, f"{name}.signature", _name(issuer), "valid" if holds else "invalid", f"{name} is forged")
+    examination.demand(
+        holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"
+    )
     ends = crl.x509.next_update_utc
-    _check_window(
+    check_window(
         crl.x509.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name
     )
 
@@ -152,7 +169,7 @@ def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examin
     holds = crl.x509.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
     examination.demand(
         holds,
-        f"{name}.{_name(certificate)}",
+        f"{name}.{common_name(certificate)}",
         "not revoked",
         "not revoked" if holds else "revoked",
         "a certificate that its issuer revoked",
@@ -202,24 +219,12 @@ def _may_issue(issuer: x509.Certificate, below: int) -> bool:
         return True
 
 
-def _check_window(begins: float, ends: float, now: float, examination: Examination, name: str) -> None:
-    examination.demand(
-        begins <= now <= ends,
-        f"{name}.validity",
-        f"{_day(begins)} to {_day(ends)}",
-        _day(now),
-        f"{name} is not valid at this time",
-        error=FreshnessError,
-        reason=Reason.NOT_YET_VALID if now < begins else Reason.EXPIRED,
-    )
-
-
 def _day(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @lru_cache(maxsize=512)
-def _name(certificate: x509.Certificate) -> str:
+def common_name(certificate: x509.Certificate) -> str:
     """Its common name, for a trace."""
     try:
         found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
