@@ -13,15 +13,15 @@ _TYPE = "__cmwc_t"
 def wrap(form: EvidenceFormat, parts: Mapping[str, bytes]) -> bytes:
     """These parts as the bytes of a CMW record of media type `form.media_type`.
 
-    Raises `ProtocolMisuseError` for a part that the kind does not have, or for none.
+    Raises `ProtocolMisuseError` for a part that the kind does not have or that does not travel, or for none.
     """
     if not parts:
         raise ProtocolMisuseError("evidence without a part")
     items: dict[str, CborValue] = {_TYPE: collection_type(form.name)}
     for name, content in parts.items():
         part = form.part(name)
-        if part is None:
-            raise ProtocolMisuseError(f"{form.name} evidence has no part {name}")
+        if part is None or not part.travels:
+            raise ProtocolMisuseError(f"{form.name} evidence carries no part {name}")
         if part.media_type == form.media_type:
             return content
         items[name] = [part.media_type, content]
@@ -52,6 +52,10 @@ def _content_untrusted(form: EvidenceFormat, name: object, record: object) -> by
     if part is None:
         finding = Finding("evidence", " or ".join(each.name for each in form.parts), repr(name)[:32])
         raise MalformedError("a part that this kind of evidence does not have", finding=finding)
+    if not part.travels:
+        # Or an attester could say which key is to be believed: its own.
+        finding = Finding(f"evidence.{part.name}", "from the verifier's own folder", "with the evidence")
+        raise MalformedError("a key that nobody vouches for", finding=finding)
     if not (isinstance(record, list) and len(record) == 2 and isinstance(record[1], bytes)):
         finding = Finding(f"evidence.{part.name}", "[media type, bytes]", "another item")
         raise MalformedError("not a CMW record", finding=finding)

@@ -2,7 +2,7 @@
 
 The same part names stand in the collection on the wire, on the command line (`sealedge evidence verify snp
 report=FILE vcek=FILE`) and in the endorsement folder. A part that endorses may travel with the evidence or be
-found by the verifier; a part that evidences must travel.
+found by the verifier, a bare key only the latter; a part that evidences must travel.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,16 @@ COSE: Final = "application/cose"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of evidence or endorsement. `about` is for people."""
+    """One piece of evidence or endorsement. `about` is for people.
+
+    `travels` is False for a bare key, for which only the hand that gives it vouches: that is never an attester's.
+    """
 
     name: str
     media_type: str
     about: str
     endorses: bool = False
+    travels: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,13 @@ NITRO = _collection(
 PSA = _collection(
     "psa",
     Part("token", COSE, "PSA attestation token (RFC 9783, or the older profile)"),
-    Part("key", CERTIFICATES, "the device's attestation key, PEM or JWK", endorses=True),
+    Part("key", CERTIFICATES, "the device's attestation key, PEM or JWK", endorses=True, travels=False),
 )
 
 CCA = _collection(
     "cca",
     Part("token", COSE, "CCA token: tag 399, or a CMW collection (tag 907)"),
-    Part("key", CERTIFICATES, "the platform's attestation key (CPAK), PEM or JWK", endorses=True),
+    Part("key", CERTIFICATES, "the platform's attestation key (CPAK), PEM or JWK", endorses=True, travels=False),
 )
 
 TPM = _collection(
@@ -117,7 +121,7 @@ AZURE_VTPM = _collection(
 EAR = _collection(
     "ear",
     Part("token", JSON, "EAR of another verifier, JWT or CWT"),
-    Part("key", CERTIFICATES, "that verifier's key, PEM or JWK", endorses=True),
+    Part("key", CERTIFICATES, "that verifier's key, PEM or JWK", endorses=True, travels=False),
 )
 
 FORMATS: Final = {each.name: each for each in (SIMULATED, SNP, SGX, TDX, NITRO, PSA, CCA, TPM, AZURE_VTPM, EAR)}

@@ -9,7 +9,7 @@ from protocol.cbor import encode
 from protocol.cmw import unwrap_untrusted, wrap
 from protocol.errors import MalformedError, ProtocolMisuseError
 from schemas.attestation import MAX_WRAPPED_EVIDENCE
-from schemas.evidence import BINARY, FORMATS, SIMULATED, SNP, TDX, collection_type
+from schemas.evidence import BINARY, CCA, EAR, FORMATS, PSA, SIMULATED, SNP, TDX, EvidenceFormat, collection_type
 
 TYPE = {"__cmwc_t": collection_type("snp")}
 
@@ -17,8 +17,19 @@ TYPE = {"__cmwc_t": collection_type("snp")}
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 def test_every_kind_s_parts_come_back(form: object) -> None:
     form = FORMATS[getattr(form, "name")]  # noqa: B009 - a parameter
-    parts = {part.name: part.name.encode() for part in form.parts}
+    parts = {part.name: part.name.encode() for part in form.parts if part.travels}
     assert unwrap_untrusted(form, wrap(form, parts)) == parts
+
+
+@pytest.mark.parametrize("form", [PSA, CCA, EAR], ids=lambda form: form.name)
+def test_nobody_sends_the_key_that_is_to_be_believed(form: EvidenceFormat) -> None:
+    key = form.part("key")
+    assert key is not None
+    with pytest.raises(ProtocolMisuseError):
+        wrap(form, {"token": b"t", "key": b"k"})
+    sent = {"__cmwc_t": collection_type(form.name), "key": [key.media_type, b"k"]}
+    with pytest.raises(MalformedError, match="vouches"):
+        unwrap_untrusted(form, encode(sent))
 
 
 def test_a_record_of_one_part_is_its_bytes() -> None:
