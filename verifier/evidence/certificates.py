@@ -15,6 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import AppraisalError, Finding, FreshnessError, MalformedError
 from schemas.reason import Reason
@@ -71,8 +72,22 @@ def _parsed(data: bytes) -> tuple[x509.Certificate, ...]:
         # AMD's chips have certificates of serial number 0, which RFC 5280 §4.1.2.2 does not allow.
         warnings.simplefilter("ignore")
         if data.lstrip().startswith(_PEM):
-            return tuple(x509.load_pem_x509_certificates(data))
-        return (x509.load_der_x509_certificate(data),)
+            found = tuple(x509.load_pem_x509_certificates(data))
+        else:
+            found = (x509.load_der_x509_certificate(data),)
+        for certificate in found:
+            _check_form(certificate)
+    return found
+
+
+def _check_form(found: x509.Certificate | x509.CertificateRevocationList) -> None:
+    """Read now, and once, what the library reads late: names that are none raise here and nowhere after.
+
+    No signature covers the count of unused bits in the BIT STRING around it (X.690 §8.6.2.2): it must be zero.
+    """
+    _names = (found.issuer, found.subject if isinstance(found, x509.Certificate) else None)
+    if found.public_bytes(Encoding.DER)[-len(found.signature) - 1] != 0:
+        raise ValueError("a signature that is not of whole bytes")
 
 
 @lru_cache(maxsize=1024)
@@ -143,9 +158,11 @@ def crl_untrusted(data: bytes, name: str) -> RevocationList:
 
 @lru_cache(maxsize=64)
 def _parsed_crl(data: bytes) -> RevocationList:
-    if data.lstrip().startswith(_PEM):
-        return RevocationList(x509.load_pem_x509_crl(data))
-    return RevocationList(x509.load_der_x509_crl(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = x509.load_pem_x509_crl(data) if data.lstrip().startswith(_PEM) else x509.load_der_x509_crl(data)
+        _check_form(found)
+    return RevocationList(found)
 
 
 def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:

@@ -94,19 +94,12 @@ def path_untrusted(
     """
     path = [leaf]
     for name in (f"SEV-{product}" if kind is SigningKey.VCEK else f"SEV-VLEK-{product}", f"ARK-{product}"):
-        issuers = [each for each in pool if common_name(each) == name and _names(path[-1], each)]
+        issuers = [each for each in pool if each.subject == path[-1].issuer and common_name(each) == name]
         found = "given" if issuers else "not given"
         message = "the certificate of an issuer is missing"
         examination.demand(bool(issuers), f"{kind}.{name}", "given", found, message, reason=Reason.UNKNOWN_SIGNER)
         path.append(issuers[0])
     return tuple(path)
-
-
-def _names(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        return subject.issuer == issuer.subject
-    except ValueError:
-        return False
 
 
 def _extensions(leaf: x509.Certificate, kind: SigningKey) -> Mapping[str, bytes]:
