@@ -143,8 +143,11 @@ class TrustVector(Message):
     instance_identity: int | None = at(0, None, ge=-128, le=127)
     configuration: int | None = at(1, None, ge=-128, le=127)
     executables: int | None = at(2, None, ge=-128, le=127)
+    file_system: int | None = at(3, None, ge=-128, le=127)
     hardware: int | None = at(4, None, ge=-128, le=127)
     runtime_opaque: int | None = at(5, None, ge=-128, le=127)
+    storage_opaque: int | None = at(6, None, ge=-128, le=127)
+    sourced_data: int | None = at(7, None, ge=-128, le=127)
 
 
 class Appraisal(Message):

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from protocol.cbor import encode
 from protocol.errors import ConfigurationError, Finding
 from protocol.messages import digest
-from schemas.policy import AppraisalPolicy
+from schemas.policy import AppraisalPolicy, PolicyText
+from verifier.evidence.roots import AMD, AWS, INTEL, PINNED_ROOTS, Roots
 
 MAX_POLICY = 1 << 20
 """Characters of a policy file."""
@@ -26,19 +27,31 @@ def load_policy(text: str) -> AppraisalPolicy:
         raise ConfigurationError(f"the policy is longer than {MAX_POLICY} characters")
     try:
         # Through JSON, because pydantic's strict mode takes lists for tuples and words for enums only there.
-        return AppraisalPolicy.model_validate_json(json.dumps(tomllib.loads(text)), strict=True)
+        said = PolicyText.model_validate_json(json.dumps(tomllib.loads(text)), strict=True)
     except ValidationError as error:
         raise _explained(error) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"the policy is not TOML: {error}") from None
     except TypeError:
         raise ConfigurationError("the policy holds a date or a time, and no line of it is one") from None
+    return AppraisalPolicy(**{name: getattr(said, name) for name in PolicyText.model_fields})
 
 
 def policy_id(policy: AppraisalPolicy) -> str:
     """`name@sha256:…`, the policy id of EAR's appraisals: 16 hex digits over all that the policy says."""
-    said = digest(encode(policy.model_dump(mode="json"))).hex()[:16]
+    text = policy.model_dump(mode="json", exclude={"documents"})
+    said = digest(encode([text, [document.digest for document in policy.documents]])).hex()[:16]
     return f"{policy.name[:_MAX_NAME]}@sha256:{said}"
+
+
+def roots_of(policy: AppraisalPolicy, pinned: Roots = PINNED_ROOTS) -> Roots:
+    """The vendors' pinned roots, and beside them those of the policy's [roots]. For whoever builds the appraisers."""
+    further = {AMD: policy.roots.amd, INTEL: policy.roots.intel, AWS: policy.roots.aws}
+    vendors = {*pinned, *further}
+    return {
+        vendor: pinned.get(vendor, frozenset()) | {bytes.fromhex(each) for each in further.get(vendor, ())}
+        for vendor in vendors
+    }
 
 
 def _explained(error: ValidationError) -> ConfigurationError:

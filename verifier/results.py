@@ -3,12 +3,14 @@
 from importlib.metadata import version
 
 from protocol.trust import confirmation
-from schemas.attestation import AFFIRMING, EAR_PROFILE, Appraisal, AttestationResult, TrustVector, VerifierIdentity
+from schemas.attestation import AFFIRMING, EAR_PROFILE, AttestationResult, VerifierIdentity
 from schemas.policy import AppraisalPolicy
 from verifier.appraisal import Verdict
+from verifier.checks import appraisals
 from verifier.policy import policy_id
 from verifier.presentation import Subject
 from verifier.records import Lease
+from verifier.reference_values import measurement_digest
 
 IDENTITY = VerifierIdentity(developer="sealedge", build=f"sealedge {version('sealedge')}")
 
@@ -31,12 +33,12 @@ def attestation_result(
         confirmation=confirmation(subject.signing_key, subject.kem_key),
         nonce=subject.challenge.nonce,
         profile=EAR_PROFILE,
-        submodules=_submodules(verdict.vector, policy),
+        submodules=appraisals(verdict.trace, policy_id(policy)),
         status=AFFIRMING,
         verifier_identity=IDENTITY,
         tier=subject.tee.tier,
         sequence=sequence,
-        measurement=subject.tee.measurement,
+        measurement=measurement_digest(subject.tee.measurement),
         configuration=subject.claims.configuration,
         models=subject.claims.models,
         chip=subject.tee.chip,
@@ -56,16 +58,3 @@ def lease_of(result: AttestationResult, subject: Subject, document: bytes, evide
         evidence=evidence,
         document=document,
     )
-
-
-def _submodules(vector: TrustVector, policy: AppraisalPolicy) -> dict[str, Appraisal]:
-    """One appraisal of the machine, one of what runs in it."""
-    tee = TrustVector(
-        instance_identity=vector.instance_identity, hardware=vector.hardware, runtime_opaque=vector.runtime_opaque
-    )
-    enclave = TrustVector(executables=vector.executables, configuration=vector.configuration)
-    policies = (policy_id(policy),)
-    return {
-        "tee": Appraisal(status=AFFIRMING, vector=tee, policies=policies),
-        "enclave": Appraisal(status=AFFIRMING, vector=enclave, policies=policies),
-    }
