@@ -31,14 +31,23 @@ Call = Callable[[HostedEnclave], Sequence[Event]]
 class Agent:
     """A party that forwards to its enclave. Not a `Desk`: the enclave signs the agent's status and refusals."""
 
-    def __init__(self, start: Callable[[], HostedEnclave], attester: Attester, fetcher: ChunkFetcher) -> None:
-        """Start the enclave with `start`, now and after every crash. Raises what `start` raises, the first time."""
+    def __init__(
+        self,
+        start: Callable[[], HostedEnclave],
+        attester: Attester,
+        fetcher: ChunkFetcher,
+        notes: Sequence[Noted] = (),
+    ) -> None:
+        """Start the enclave with `start`, now and after every crash. Raises what `start` raises, the first time.
+
+        `notes` tell what happened before, once there is somebody to tell.
+        """
         self._start, self._attester, self._fetcher = start, attester, fetcher
         self._enclave: HostedEnclave | None = start()
         self._client_id = self._enclave.client_id
         self._restarts = Restarts()
         self._filters: dict[str, Subscription] = {}
-        self._waiting: list[Event] = []
+        self._waiting: list[Event] = [*notes]
         self.dropped: Counter[str] = Counter()
         """Deliveries that never reached the enclave, by reason."""
 

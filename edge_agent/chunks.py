@@ -1,8 +1,8 @@
 """The host's cache of encrypted chunks on disk: what was fetched once is not fetched again, also after a restart.
 
 Files are named by the SHA-256 of their bytes and checked against it at every read: a damaged one is deleted and
-counts as missing. They are ciphertext and need no secrecy. Nothing here is synchronised to the disk: a power cut
-costs a fetch, never a wrong byte.
+counts as missing. They are ciphertext and need no secrecy; a machine with a TPM encrypts them once more, to itself.
+Nothing here is synchronised to the disk: a power cut costs a fetch, never a wrong byte.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
+from edge_agent.chunk_sealing import OVERHEAD, ChunkCipher
 from protocol.delivery import check_chunk_untrusted
 from protocol.errors import AuthenticationError, MalformedError, StoreError
 from schemas.reason import Reason
@@ -26,9 +27,9 @@ _NAME: Final = re.compile(r"[0-9a-f]{64}")
 class ChunkCache:
     """Chunks in one folder, at most `max_bytes` of them; the least recently used go first."""
 
-    def __init__(self, folder: Path, max_bytes: int = 2**30) -> None:
+    def __init__(self, folder: Path, max_bytes: int = 2**30, cipher: ChunkCipher | None = None) -> None:
         """Create the folder if it is missing, and take over what lies in it. Raises `StoreError`."""
-        self._folder, self._max_bytes = folder, max_bytes
+        self._folder, self._max_bytes, self._cipher = folder, max_bytes, cipher
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
         self._total = 0
         try:
@@ -48,13 +49,17 @@ class ChunkCache:
         return tuple(name for name in dict.fromkeys(digests) if name not in self._sizes)
 
     def read(self, name: bytes) -> bytes | None:
-        """The bytes whose SHA-256 is `name`, or None: missing, or damaged and now deleted. Raises `StoreError`."""
+        """The bytes whose SHA-256 is `name`, or None: missing, or damaged and now deleted. Raises `StoreError`.
+
+        A file that was kept under another key counts as damaged.
+        """
         if name not in self._sizes:
             return None
         path = self._path(name)
         try:
             with path.open("rb") as file:
-                payload = file.read(MAX_CHUNK + 1)
+                content = file.read(MAX_CHUNK + OVERHEAD + 1)
+            payload = content if self._cipher is None else self._cipher.open(name, content)
             check_chunk_untrusted(name, payload)
             os.utime(path)
         except (FileNotFoundError, AuthenticationError):
@@ -76,11 +81,12 @@ class ChunkCache:
                 f"a chunk of {len(payload)} bytes where {MAX_CHUNK} are allowed", reason=Reason.OVERSIZED
             )
         check_chunk_untrusted(name, payload)
+        content = payload if self._cipher is None else self._cipher.close(name, payload)
         try:
-            self._put_in_place(name, payload)
+            self._put_in_place(name, content)
         except OSError as error:
             raise _failure(self._path(name), error) from error
-        self._add(name, len(payload))
+        self._add(name, len(content))
         self._make_room({name, *keep} if self._total > self._max_bytes else ())
 
     def delete(self, name: bytes) -> None:
@@ -110,12 +116,12 @@ class ChunkCache:
         for _, name, size in sorted(found):
             self._add(bytes.fromhex(name), size)
 
-    def _put_in_place(self, name: bytes, payload: bytes) -> None:
+    def _put_in_place(self, name: bytes, content: bytes) -> None:
         """Whoever sees the name sees the whole chunk: written beside it, then renamed (atomic in one file system)."""
         descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".chunk-")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(payload)
+                file.write(content)
             Path(temporary).replace(self._path(name))
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -139,7 +139,9 @@ class ChunkFetcher:
         if len(payloads) == len(fetch.digests):
             del self._fetches[model]
             return Fetched(model, payloads)
-        fetch.wanted.extend(self._cache.missing(fetch.digests))
+        missing = self._cache.missing(fetch.digests)
+        fetch.wanted.extend(missing)
+        events.append(Noted("chunks-lost", {"model": model, "missing": len(missing)}))
         fetch.rounds, fetch.silent_at = fetch.rounds + 1, now + SILENT_SECONDS
         events += self._ask(model) if fetch.rounds <= MAX_ROUNDS else self._fail(model, "the cache loses chunks")
         return None
