@@ -27,6 +27,14 @@ MAX_CERTIFICATE: Final = 16_384
 
 MAX_CRL: Final = 1 << 20
 
+UNREADABLE_EXTENSIONS: Final = (
+    ValueError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for extensions that are missing, or that it cannot read: one spoils all."""
+
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PEM: Final = b"-----BEGIN "
 
@@ -226,7 +234,7 @@ def _may_issue(issuer: x509.Certificate, below: int) -> bool:
     """RFC 5280 §4.2.1.9, §4.2.1.3: a CA, of enough path length, whose key may sign certificates."""
     try:
         constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except UNREADABLE_EXTENSIONS:
         return False
     if not constraints.ca or (constraints.path_length is not None and below > constraints.path_length):
         return False

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -90,6 +91,13 @@ def test_an_issuer_that_may_not_issue(faults: dict[str, Any]) -> None:
     helper = issue("Middle", key("middle"), root(), **{"may_sign": True} | faults)
     with pytest.raises(AuthenticationError, match="may not issue"):
         verify(leaf(), helper, root())
+
+
+def test_an_issuer_with_extensions_that_the_library_cannot_read() -> None:
+    x400_address = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3020500"))
+    strange = issue("Middle", key("middle"), root(), may_sign=True, extensions=(x400_address,))
+    with pytest.raises(AuthenticationError, match="may not issue"):
+        verify(leaf(), strange, root())
 
 
 def test_a_path_longer_than_an_issuer_allows() -> None:
