@@ -114,16 +114,22 @@ class ForeignSign1:
 
 
 def parse_foreign_sign1_untrusted(
-    data: bytes, *, max_bytes: int, understood: frozenset[int] = frozenset(), alg_protected: bool = True
+    data: bytes,
+    *,
+    max_bytes: int,
+    tagged: bool | None = None,
+    understood: frozenset[int] = frozenset(),
+    alg_protected: bool = True,
 ) -> ForeignSign1:
     """Parse a COSE_Sign1 with an attached payload. Well formed after the call; nothing is trusted yet.
 
-    `understood` are the labels that `crit` may name. `alg_protected` demands the algorithm where RFC 9052 §3.1 has
-    it; otherwise it may be unprotected or missing. Raises `MalformedError`, and `UnsupportedError` for the other
+    `tagged` demands tag 18 alone, or no tag: what is tagged is not signed. `understood` are the labels that `crit`
+    may name. `alg_protected` demands the algorithm where RFC 9052 §3.1 has it; otherwise it may be unprotected or
+    missing. Raises `MalformedError`, and `UnsupportedError` for the other
     kinds of COSE message, for algorithms that this code does not know, and for `crit` of other labels.
     """
-    tags = _OUTER_TAGS
-    message = decode_foreign_untrusted(data, max_bytes=max_bytes, max_depth=_OUTER_DEPTH, tags=tags)
+    message = decode_foreign_untrusted(data, max_bytes=max_bytes, max_depth=_OUTER_DEPTH, tags=_OUTER_TAGS)
+    _check_tag_untrusted(message, tagged)
     protected, unprotected, payload, signature = _parts_untrusted(_untagged_untrusted(message))
     headers = _headers_untrusted(protected)
     if headers.keys() & unprotected.keys():
@@ -139,6 +145,14 @@ def algorithms_of(key: PublicKey) -> frozenset[int]:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return _ALGORITHMS.get(key.curve.name, frozenset())
     return _ALGORITHMS["ed25519"] if isinstance(key, Ed25519PublicKey) else frozenset()
+
+
+def _check_tag_untrusted(message: CborValue, tagged: bool | None) -> None:
+    found = message.tag if isinstance(message, CBORTag) else None
+    if tagged is None or found in _OTHER_COSE or found == (SIGN1_TAG if tagged else None):
+        return
+    finding = Finding("cose.tag", str(SIGN1_TAG) if tagged else "none", "none" if found is None else str(found))
+    raise MalformedError("a COSE_Sign1 is tagged otherwise here", finding=finding)
 
 
 def _untagged_untrusted(message: CborValue) -> CborValue:
