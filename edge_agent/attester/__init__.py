@@ -4,22 +4,31 @@ Nothing is guessed: a TEE that is missing is an error, never a reason to take a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edge_agent.attester.interface import Attester
+from edge_agent.attester.interface import Attester, AttesterError
+from edge_agent.attester.settings import CocoSettings, CommandSettings, GramineSettings, NitroSettings, TsmSettings
 from edge_agent.attester.simulated import SimulatedAttester
 from protocol.errors import ConfigurationError, Finding
 from protocol.keys import SigningKey
 
-__all__ = ["Attester", "Platform", "SimulatedAttester", "choose_attester"]
+__all__ = ["Attester", "AttesterError", "Platform", "SimulatedAttester", "choose_attester"]
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the host knows of its machine. `measurement` (32 bytes) and `chip_key` are for the simulated TEE alone."""
+    """What the host knows of its machine. `measurement` (32 bytes) and `chip_key` are for the simulated TEE alone.
+
+    The others are the tables of the agent's configuration, each for the attester of its name.
+    """
 
     measurement: bytes
     chip_key: SigningKey | None = None
+    tsm: TsmSettings = field(default_factory=TsmSettings)
+    nitro: NitroSettings = field(default_factory=NitroSettings)
+    gramine: GramineSettings = field(default_factory=GramineSettings)
+    coco: CocoSettings = field(default_factory=CocoSettings)
+    command: CommandSettings | None = None
 
 
 def choose_attester(name: str, platform: Platform) -> Attester:
@@ -38,4 +47,44 @@ def _simulated(platform: Platform) -> Attester:
     return SimulatedAttester(platform.chip_key, platform.measurement)
 
 
-_KINDS: dict[str, Callable[[Platform], Attester]] = {SimulatedAttester.name: _simulated}
+def _tsm(platform: Platform) -> Attester:
+    from edge_agent.attester.tsm import TsmAttester  # noqa: PLC0415
+
+    return TsmAttester(platform.tsm)
+
+
+def _nitro(platform: Platform) -> Attester:
+    from edge_agent.attester.nitro import NitroAttester  # noqa: PLC0415
+
+    return NitroAttester(platform.nitro)
+
+
+def _gramine(platform: Platform) -> Attester:
+    from edge_agent.attester.gramine import GramineAttester  # noqa: PLC0415
+
+    return GramineAttester(platform.gramine)
+
+
+def _coco(platform: Platform) -> Attester:
+    from edge_agent.attester.coco import CocoAttester  # noqa: PLC0415
+
+    return CocoAttester(platform.coco)
+
+
+def _command(platform: Platform) -> Attester:
+    from edge_agent.attester.command import CommandAttester  # noqa: PLC0415
+
+    if platform.command is None:
+        raise ConfigurationError("the attester has no command", finding=Finding("command", "a table", "none"))
+    return CommandAttester(platform.command)
+
+
+# Each is imported when it is chosen: an agent has one TEE, and nobody else has any.
+_KINDS: dict[str, Callable[[Platform], Attester]] = {
+    SimulatedAttester.name: _simulated,
+    "tsm": _tsm,
+    "nitro": _nitro,
+    "gramine": _gramine,
+    "coco": _coco,
+    "command": _command,
+}

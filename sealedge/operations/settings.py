@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from edge_agent.attester.settings import CocoSettings, CommandSettings, GramineSettings, NitroSettings, TsmSettings
 from publisher.policy import ReleasePolicy
 from schemas.base import Name
 from sealedge.settings import FileSettings, read_toml
@@ -42,12 +43,17 @@ class PublisherSettings(PartySettings):
 
 
 class AgentSettings(PartySettings):
-    """`agent.toml`. `attester` names the TEE; the simulated one signs with `chip_key`."""
+    """`agent.toml`. `attester` names the TEE; the simulated one signs with `chip_key`, others read their own table."""
 
     enrolment: Path
     models: tuple[Name, ...] = Field(min_length=1, max_length=16)
     attester: str = ""
     chip_key: Path | None = None
+    tsm: TsmSettings = TsmSettings()
+    nitro: NitroSettings = NitroSettings()
+    gramine: GramineSettings = GramineSettings()
+    coco: CocoSettings = CocoSettings()
+    command: CommandSettings | None = None
     cache_bytes: int = Field(default=2**31, ge=2**20)
 
 

@@ -48,9 +48,22 @@ def _attester(settings: AgentSettings) -> Attester:
     if not settings.attester:
         finding = Finding("attester", f"for example {SimulatedAttester.name}", "none")
         raise ConfigurationError("the agent's settings name no TEE", finding=finding)
-    if settings.attester != SimulatedAttester.name:
-        return choose_attester(settings.attester, Platform(measurement=bytes(32)))
-    if settings.chip_key is None:
-        raise ConfigurationError("the agent's settings name no chip_key", finding=Finding("chip_key", "a file", "none"))
-    chip = read_signing_key(settings.path(settings.chip_key))
-    return choose_attester(settings.attester, Platform(measure().digest, chip))
+    return choose_attester(settings.attester, _platform(settings))
+
+
+def _platform(settings: AgentSettings) -> Platform:
+    chip_key = None
+    if settings.attester == SimulatedAttester.name:
+        if settings.chip_key is None:
+            finding = Finding("chip_key", "a file", "none")
+            raise ConfigurationError("the agent's settings name no chip_key", finding=finding)
+        chip_key = read_signing_key(settings.path(settings.chip_key))
+    return Platform(
+        measurement=measure().digest,
+        chip_key=chip_key,
+        tsm=settings.tsm,
+        nitro=settings.nitro,
+        gramine=settings.gramine,
+        coco=settings.coco,
+        command=settings.command,
+    )
