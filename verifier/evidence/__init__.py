@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from protocol.cmw import unwrap_untrusted
 from protocol.errors import Finding, UnsupportedError
+from verifier.evidence.ear import EarAppraiser
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Appraiser, Endorsements, TeeClaims
+from verifier.evidence.nitro import NitroAppraiser
 from verifier.evidence.roots import PINNED_ROOTS, Roots
 from verifier.evidence.simulated import SimulatedAppraiser
+from verifier.evidence.snp import SnpAppraiser
+from verifier.evidence.tpm import TpmAppraiser
 
 __all__ = [
     "DEFAULT_APPRAISERS",
@@ -32,9 +36,17 @@ def by_media_type(appraisers: Iterable[Appraiser]) -> Appraisers:
     return {appraiser.form.media_type: appraiser for appraiser in appraisers}
 
 
-def appraisers(endorsements: Endorsements, roots: Roots = PINNED_ROOTS) -> Appraisers:  # noqa: ARG001
+def appraisers(endorsements: Endorsements, roots: Roots = PINNED_ROOTS) -> Appraisers:
     """Every kind, with the verifier's own endorsements and the roots where chains must end."""
-    return by_media_type([SimulatedAppraiser()])
+    return by_media_type(
+        [
+            SimulatedAppraiser(),
+            SnpAppraiser(endorsements, roots),
+            NitroAppraiser(roots),
+            TpmAppraiser(endorsements),
+            EarAppraiser(endorsements),
+        ]
+    )
 
 
 class _NoEndorsements:
