@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from edge_agent.attester.interface import Attester, AttesterError
 from edge_agent.attester.settings import CocoSettings, CommandSettings, GramineSettings, NitroSettings, TsmSettings
 from edge_agent.attester.simulated import SimulatedAttester
+from edge_agent.attester.tpm_settings import TpmPlace
 from protocol.errors import ConfigurationError, Finding
 from protocol.keys import SigningKey
 
@@ -17,9 +18,10 @@ __all__ = ["Attester", "AttesterError", "Platform", "SimulatedAttester", "choose
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the host knows of its machine. `measurement` (32 bytes) and `chip_key` are for the simulated TEE alone.
+    """What the host knows of its machine. `measurement` (32 bytes) is for the simulated TEE and the TPM alone.
 
-    The others are the tables of the agent's configuration, each for the attester of its name.
+    `chip_key` is the simulated TEE's, `tpm` a TPM with its files. The others are the tables of the agent's
+    configuration, each for the attester of its name.
     """
 
     measurement: bytes
@@ -29,6 +31,7 @@ class Platform:
     gramine: GramineSettings = field(default_factory=GramineSettings)
     coco: CocoSettings = field(default_factory=CocoSettings)
     command: CommandSettings | None = None
+    tpm: TpmPlace | None = None
 
 
 def choose_attester(name: str, platform: Platform) -> Attester:
@@ -79,6 +82,14 @@ def _command(platform: Platform) -> Attester:
     return CommandAttester(platform.command)
 
 
+def _tpm(platform: Platform) -> Attester:
+    from edge_agent.attester.tpm import TpmAttester  # noqa: PLC0415
+
+    if platform.tpm is None:
+        raise ConfigurationError("the attester has no TPM", finding=Finding("tpm", "a TPM and its files", "none"))
+    return TpmAttester(platform.tpm, platform.measurement)
+
+
 # Each is imported when it is chosen: an agent has one TEE, and nobody else has any.
 _KINDS: dict[str, Callable[[Platform], Attester]] = {
     SimulatedAttester.name: _simulated,
@@ -87,4 +98,5 @@ _KINDS: dict[str, Callable[[Platform], Attester]] = {
     "gramine": _gramine,
     "coco": _coco,
     "command": _command,
+    "tpm": _tpm,
 }

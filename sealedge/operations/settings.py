@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from edge_agent.attester.settings import CocoSettings, CommandSettings, GramineSettings, NitroSettings, TsmSettings
+from edge_agent.attester.tpm_settings import TpmPlace, TpmSettings
 from publisher.policy import ReleasePolicy
 from schemas.base import Name
 from sealedge.settings import FileSettings, read_toml
@@ -54,7 +55,13 @@ class AgentSettings(PartySettings):
     gramine: GramineSettings = GramineSettings()
     coco: CocoSettings = CocoSettings()
     command: CommandSettings | None = None
+    tpm: TpmSettings = TpmSettings()
     cache_bytes: int = Field(default=2**31, ge=2**20)
+
+    @property
+    def tpm_place(self) -> TpmPlace:
+        """The TPM, and where its files stand."""
+        return TpmPlace(self.tpm, self.folder, self.path(self.state))
 
 
 def access_of(path: Path) -> OperatorSettings:

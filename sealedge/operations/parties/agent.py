@@ -1,16 +1,22 @@
 """The agent from its settings: the courier, its TEE, and its enclave as a child process."""
 
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from edge_agent.agent import Agent
 from edge_agent.attester import Attester, Platform, SimulatedAttester, choose_attester
+from edge_agent.attester.tpm_sealing import TpmSealer
+from edge_agent.attester.tpm_tools import TpmTools
+from edge_agent.chunk_sealing import ChunkCipher, open_cipher
 from edge_agent.chunks import ChunkCache
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.fetching import ChunkFetcher
 from edge_agent.host import EnclaveProcess
 from edge_agent.measurement import measure
 from protocol.errors import ConfigurationError, Finding
-from schemas.kinds import Role
+from protocol.party import Noted
+from schemas.kinds import Role, Tier
 from schemas.topics import FleetTopics
 from sealedge.operations.parties.basis import open_trust, read_credential
 from sealedge.operations.references import measured_configuration
@@ -28,8 +34,9 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     configuration = enclave_configuration(settings, now)
     process = EnclaveProcess(configuration)
     closing.callback(process.stop)
-    cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes)
-    return Agent(process.start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache))
+    cipher, notes = _cipher(settings)
+    cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes, cipher)
+    return Agent(process.start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache), notes)
 
 
 def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfiguration:
@@ -66,4 +73,13 @@ def _platform(settings: AgentSettings) -> Platform:
         gramine=settings.gramine,
         coco=settings.coco,
         command=settings.command,
+        tpm=settings.tpm_place,
     )
+
+
+def _cipher(settings: AgentSettings) -> tuple[ChunkCipher | None, Sequence[Noted]]:
+    """The chunk cache's, where the machine's TEE can keep a key: sealed to what the attester has extended by now."""
+    if settings.attester != Tier.TPM:
+        return None, ()
+    sealer = TpmSealer(TpmTools(settings.tpm.tcti), settings.tpm.sealed_to)
+    return open_cipher(sealer, settings.tpm_place.sealed_key, os.urandom)
