@@ -12,7 +12,8 @@ from verifier.evidence.documents import (
     list_untrusted,
     object_untrusted,
 )
-from verifier.evidence.tpm_structures import Quote, quote_untrusted
+from verifier.evidence.tpm_pcrs import PcrValues, listed_values
+from verifier.evidence.tpm_structures import quote_untrusted
 
 MAX_PCRS: Final = 24
 
@@ -30,24 +31,19 @@ def parts_from_trustee_json(data: bytes) -> dict[str, bytes]:
     quoted = object_untrusted(document.get("tpm_quote"), "json.tpm_quote")
     message = base64_untrusted(quoted.get("message"), "json.tpm_quote.message")
     values = list_untrusted(quoted.get("pcrs"), "json.tpm_quote.pcrs", MAX_PCRS)
+    listed = listed_values([hex_untrusted(value, "json.tpm_quote.pcrs") for value in values], quote_untrusted(message))
     return {
         "quote": message,
         "sig": base64_untrusted(quoted.get("signature"), "json.tpm_quote.signature"),
-        "pcrs": pcrs_json([hex_untrusted(value, "json.tpm_quote.pcrs") for value in values], quote_untrusted(message)),
+        "pcrs": _pcrs(listed),
         "ak": base64_untrusted(document.get("ak_public"), "json.ak_public"),
     }
 
 
-def pcrs_json(values: list[bytes], quote: Quote) -> bytes:
-    """`values`, from PCR 0 on, as the part `pcrs`: those that `quote` selects, from the one bank that it has.
-
-    Raises `MalformedError` where the quote has several banks, or a PCR that has no value.
-    """
-    banks = [each for each in quote.selections if each.indices]
-    if len(banks) != 1 or banks[0].indices[-1] >= len(values):
-        finding = Finding("pcrs", "one bank, and a value of each PCR", f"{len(banks)} banks, {len(values)} values")
-        raise MalformedError("a list of values that is not the quote's", finding=finding)
-    return json.dumps({banks[0].bank: {str(index): values[index].hex() for index in banks[0].indices}}).encode()
+def _pcrs(values: PcrValues) -> bytes:
+    return json.dumps(
+        {bank: {str(i): value.hex() for i, value in found.items()} for bank, found in values.items()}
+    ).encode()
 
 
 def parts_from_gce_folder(files: Mapping[str, bytes]) -> dict[str, bytes]:

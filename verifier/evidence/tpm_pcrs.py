@@ -5,7 +5,7 @@ banks in the order of the selection, indices ascending, under the hash of the si
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from protocol.errors import AppraisalError, Finding, MalformedError
@@ -39,6 +39,18 @@ def pcr_values_untrusted(data: bytes, quote: Quote) -> PcrValues:
         finding = Finding("pcrs", _shown(selected), _shown(values))
         raise MalformedError("not the values that the quote selects", finding=finding)
     return values
+
+
+def listed_values(values: Sequence[bytes], quote: Quote) -> PcrValues:
+    """`values`, from PCR 0 on, of those PCRs that `quote` selects from its one bank; the others are left out.
+
+    Raises `MalformedError` where the quote has several banks, or a PCR that has no value.
+    """
+    bank = _only_bank(quote)
+    indices = next(each.indices for each in quote.selections if each.bank == bank)
+    if indices[-1] >= len(values):
+        raise MalformedError("pcrs is too short", finding=Finding("pcrs", f"{indices[-1] + 1}", str(len(values))))
+    return {bank: {index: _sized(bank, values[index]) for index in indices}}
 
 
 def check_digest(quote: Quote, values: PcrValues, hashed: str, examination: Examination) -> None:
