@@ -104,8 +104,7 @@ class TsmAttester:
 
     def _provided(self) -> tuple[EvidenceFormat, str]:
         try:
-            with self._entry() as entry:
-                provider = entry.line("provider") or ""
+            provider = provider_of(self._settings.folder, self._make_entry)
         except OSError as error:
             raise ConfigurationError(f"tsm: {why(error)}: needs a confidential VM, Linux 6.7, and root") from None
         found = PROVIDERS.get(provider)
@@ -116,7 +115,7 @@ class TsmAttester:
 
     def _report(self, report_data: bytes) -> _Blobs:
         for _ in range(ATTEMPTS):
-            with self._entry() as entry:
+            with _entry_in(self._settings.folder, self._make_entry) as entry:
                 blobs = self._report_once(entry, report_data)
             if blobs is not None:
                 return blobs
@@ -142,16 +141,23 @@ class TsmAttester:
         floor = entry.line("privlevel_floor")
         return None if floor in {None, "", "0"} else _number("privlevel_floor", floor)
 
-    @contextmanager
-    def _entry(self) -> Iterator[Entry]:
-        entry = self._make_entry(self._settings.folder / f"sealedge-{os.getpid()}-{secrets.token_hex(8)}")
-        try:
-            yield entry
-        finally:
-            entry.remove()
-
     def __repr__(self) -> str:
         return f"TsmAttester({self._form.name})"
+
+
+def provider_of(folder: Path, make_entry: MakeEntry = Entry) -> str:
+    """The kernel's name of the driver behind this folder; empty for none. Raises `OSError`."""
+    with _entry_in(folder, make_entry) as entry:
+        return entry.line("provider") or ""
+
+
+@contextmanager
+def _entry_in(folder: Path, make_entry: MakeEntry) -> Iterator[Entry]:
+    entry = make_entry(folder / f"sealedge-{os.getpid()}-{secrets.token_hex(8)}")
+    try:
+        yield entry
+    finally:
+        entry.remove()
 
 
 def _generation(entry: Entry) -> int:

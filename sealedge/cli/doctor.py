@@ -42,12 +42,13 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
 
 def _checks(config: Path | None, fleet: Path | None, broker: str | None) -> "Iterator[Check]":
     from broker.settings import ConnectionSettings  # noqa: PLC0415 - not for --help
-    from sealedge.operations import doctor, doctor_files  # noqa: PLC0415
+    from sealedge.operations import doctor, doctor_files, doctor_tees  # noqa: PLC0415
     from sealedge.operations.fleet import FleetFolder  # noqa: PLC0415
     from sealedge.operations.settings import access_of  # noqa: PLC0415
 
     now = time.time()
     yield from doctor.check_machine(now)
+    yield from doctor_tees.check_tees(doctor_tees.Machine())
     if fleet is not None:
         yield from doctor_files.check_fleet(fleet, now)
     if config is not None:

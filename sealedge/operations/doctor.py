@@ -17,7 +17,6 @@ from typing import Final, Literal
 from broker.children import find_mosquitto
 from broker.settings import ConnectionSettings
 from protocol.errors import SealedgeError
-from schemas.kinds import Tier
 from sealedge.operations.connack import BrokerFeatures, ask_broker
 
 Level = Literal["ok", "warn", "fail"]
@@ -27,15 +26,6 @@ BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 MIN_PACKET: Final = 2**17
 """Bytes: a chunk of a model, in its envelope, is the largest message that every fleet sends."""
-
-_TEES: Final = (
-    ("/dev/sev-guest", "AMD SEV-SNP guest"),
-    ("/dev/tdx_guest", "Intel TDX guest"),
-    ("/sys/kernel/config/tsm/report", "attestation reports through configfs (SEV-SNP, TDX, CCA)"),
-    ("/dev/sgx_enclave", "Intel SGX"),
-    ("/dev/nsm", "AWS Nitro enclave"),
-    ("/dev/tpmrm0", "TPM 2.0"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class Check:
 
 
 def check_machine(now: float) -> Iterator[Check]:
-    """Python, the clock, a broker program, and TEEs."""
+    """Python, the clock and a broker program; its TEEs are in `doctor_tees`."""
     version = platform.python_version()
     yield Check("python", "ok" if sys.version_info >= (3, 11) else "fail", version, "")
     yield _clock(now)
@@ -63,7 +53,6 @@ def check_machine(now: float) -> Iterator[Check]:
         yield Check("mosquitto", "warn", "not installed", mend)
     else:
         yield Check("mosquitto", "ok", mosquitto)
-    yield from _tees()
 
 
 def _clock(now: float) -> Check:
@@ -79,17 +68,6 @@ def _is_synchronised() -> bool | None:
     """What systemd-timesyncd says; None where it does not run."""
     folder = Path("/run/systemd/timesync")
     return (folder / "synchronized").exists() if folder.is_dir() else None
-
-
-def _tees() -> Iterator[Check]:
-    """Whether this version can attest with what is found. Devices of a TEE say nothing about its firmware."""
-    found = [(path, what) for path, what in _TEES if Path(path).exists()]
-    tiers = ", ".join(Tier)
-    for path, what in found:
-        yield Check("tee", "warn", f"{path}: {what}", f"this version attests with {tiers} alone: the device is unused")
-    if not found:
-        mend = f"agents here can be of the tier {Tier.SIMULATED} alone, which proves nothing about hardware"
-        yield Check("tee", "warn", "no device of a TEE", mend)
 
 
 def check_broker(connection: ConnectionSettings) -> Iterator[Check]:

@@ -128,16 +128,6 @@ def test_a_clock_of_the_past_fails() -> None:
     assert levels(check_machine(NOW))["clock"] != "fail"
 
 
-def test_a_tee_that_cannot_be_used_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_TEES", (("/dev/null", "a device"),))
-    (found,) = [check for check in check_machine(NOW) if check.name == "tee"]
-    assert (found.level, found.found) == ("warn", "/dev/null: a device")
-    assert "unused" in found.mend
-    monkeypatch.setattr(doctor, "_TEES", ())
-    (found,) = [check for check in check_machine(NOW) if check.name == "tee"]
-    assert "proves nothing about hardware" in found.mend
-
-
 def test_no_mosquitto_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "find_mosquitto", lambda: None)
     assert levels(check_machine(NOW))["mosquitto"] == "warn"
