@@ -20,6 +20,7 @@ from schemas.reference_values import ReferenceDocument
 HexDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HexMeasurement = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
 AcceptableTcb = Literal[
@@ -52,6 +53,7 @@ class ReferenceValues(_Section):
     `chips`          SHA-256 of chip identities: where not empty, an allow-list beside the enrolment's
     `corim`          signed CoRIM files, relative to the policy's; each must verify under one of `corim_keys`
     `corim_unsigned` CoRIM files that nobody signed
+    `corim_profiles` profiles (URI, or OID in hex) of CoRIM whose reference values may be read without the profile
     """
 
     measurements: tuple[HexMeasurement, ...] = ()
@@ -60,6 +62,7 @@ class ReferenceValues(_Section):
     corim: tuple[FileName, ...] = Field(default=(), max_length=64)
     corim_unsigned: tuple[FileName, ...] = Field(default=(), max_length=64)
     corim_keys: tuple[FileName, ...] = Field(default=(), max_length=16)
+    corim_profiles: tuple[Text, ...] = Field(default=(), max_length=16)
 
 
 class SnpMinimum(_Section):
@@ -109,7 +112,7 @@ class Expectation(_Section):
 
     tier: TierName
     claim: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    any_of: tuple[bool | int | str, ...] = Field(min_length=1, max_length=256)
+    any_of: tuple[bool | Number | str, ...] = Field(min_length=1, max_length=256)
     aspect: ExpectableAspect = "configuration"
 
 

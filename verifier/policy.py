@@ -6,13 +6,18 @@ since a misspelt line of a policy is a line that does not hold.
 
 import json
 import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import ValidationError
 
 from protocol.cbor import encode
-from protocol.errors import ConfigurationError, Finding
+from protocol.errors import ConfigurationError, Finding, RemoteError
 from protocol.messages import digest
-from schemas.policy import AppraisalPolicy, PolicyText
+from schemas.policy import AppraisalPolicy, PolicyText, ReferenceValues
+from schemas.reference_values import ReferenceDocument
+from verifier.corim import read_corim_untrusted
+from verifier.evidence.public_keys import public_key_untrusted
 from verifier.evidence.roots import AMD, AWS, INTEL, PINNED_ROOTS, Roots
 
 MAX_POLICY = 1 << 20
@@ -21,20 +26,58 @@ MAX_POLICY = 1 << 20
 _MAX_NAME = 128
 
 
-def load_policy(text: str) -> AppraisalPolicy:
-    """The policy that a TOML text holds. Raises `ConfigurationError`, one line, naming the first line at fault."""
+def load_policy(text: str, files: Mapping[str, bytes] | None = None) -> AppraisalPolicy:
+    """The policy that a TOML text holds, with the reference values of the files that it names.
+
+    `files` holds what `named_files` says is needed. Raises `ConfigurationError`, one line, naming what is at fault.
+    """
+    said = _parsed(text)
+    held = {name: getattr(said, name) for name in PolicyText.model_fields}
+    return AppraisalPolicy(**held, documents=_documents(said.reference_values, files or {}))
+
+
+def named_files(text: str) -> tuple[str, ...]:
+    """The files that a policy names, each once. Raises `ConfigurationError` as `load_policy` does."""
+    values = _parsed(text).reference_values
+    return tuple(dict.fromkeys((*values.corim, *values.corim_unsigned, *values.corim_keys)))
+
+
+def _parsed(text: str) -> PolicyText:
     if len(text) > MAX_POLICY:
         raise ConfigurationError(f"the policy is longer than {MAX_POLICY} characters")
     try:
         # Through JSON, because pydantic's strict mode takes lists for tuples and words for enums only there.
-        said = PolicyText.model_validate_json(json.dumps(tomllib.loads(text)), strict=True)
+        return PolicyText.model_validate_json(json.dumps(tomllib.loads(text)), strict=True)
     except ValidationError as error:
         raise _explained(error) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"the policy is not TOML: {error}") from None
     except TypeError:
         raise ConfigurationError("the policy holds a date or a time, and no line of it is one") from None
-    return AppraisalPolicy(**{name: getattr(said, name) for name in PolicyText.model_fields})
+
+
+def _documents(values: ReferenceValues, files: Mapping[str, bytes]) -> tuple[ReferenceDocument, ...]:
+    keys = []
+    for name in values.corim_keys:
+        with _named(name, files) as data:
+            keys.append(public_key_untrusted(data, name))
+    documents = []
+    for names, trusted in ((values.corim, keys), (values.corim_unsigned, None)):
+        for name in names:
+            with _named(name, files) as data:
+                documents.append(read_corim_untrusted(data, name, trusted, values.corim_profiles))
+    return tuple(documents)
+
+
+@contextmanager
+def _named(name: str, files: Mapping[str, bytes]) -> Iterator[bytes]:
+    """A file that the policy names: what is wrong with it is a fault of the configuration."""
+    if name not in files:
+        raise ConfigurationError(f"{name}: the policy names this file, and it was not read")
+    try:
+        yield files[name]
+    except RemoteError as error:
+        raise ConfigurationError(f"{name}: {error}", finding=error.finding) from None
 
 
 def policy_id(policy: AppraisalPolicy) -> str:

@@ -45,18 +45,24 @@ def approving_line(measurement: bytes, tee: TeeClaims, policy: AppraisalPolicy, 
         return "reference_values.measurements"
     for document in current(policy, now):
         for triple in _holding(document, tee):
-            if any(measurement in each.digests for each in triple.measurements):
+            if any(_names(each, measurement, tee) for each in triple.measurements):
                 return f"reference_values.corim {document.name} {triple.tag}"
         if measurement == tee.measurement and _covers_components(document, tee):
             return f"reference_values.corim {document.name}"
     return None
 
 
+def _names(reference: ReferenceMeasurement, measurement: bytes, tee: TeeClaims) -> bool:
+    """Whether it speaks of this measurement, rather than of another claim."""
+    named = None if reference.key is None else claim_at(tee.claims, reference.key)
+    return measurement in reference.digests and (not isinstance(named, bytes) or named == measurement)
+
+
 def current(policy: AppraisalPolicy, now: float) -> Iterator[ReferenceDocument]:
     """The policy's documents that are valid at `now`."""
     for document in policy.documents:
         started = document.not_before is None or document.not_before <= now
-        if started and (document.not_after is None or now < document.not_after):
+        if started and (document.not_after is None or now <= document.not_after):
             yield document
 
 
