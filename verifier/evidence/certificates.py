@@ -4,6 +4,7 @@ The general path builders refuse what these vendors issue (serial number 0, RSAS
 a path is given in order, leaf first, and each link is checked here with the library's own signature check.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ UNREADABLE_EXTENSIONS: Final = (
 
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PEM: Final = b"-----BEGIN "
+_PEM_END: Final = re.compile(rb"-----END [A-Z0-9 ]+-----[\0 \t\r\n]*\Z")
+"""Intel's chains end in NUL, others in blanks."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,8 +60,6 @@ def certificate_untrusted(data: bytes, name: str) -> x509.Certificate:
 
 def certificates_untrusted(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
     """One certificate in DER, or up to `MAX_CERTIFICATES` in PEM, in their order. Raises `MalformedError`."""
-    # Intel's chains end in NUL, others in blanks.
-    data = data.rstrip(b"\0 \r\n\t") if data.lstrip().startswith(_PEM) else data
     if len(data) > MAX_CERTIFICATES * MAX_CERTIFICATE:
         finding = Finding(name, f"at most {MAX_CERTIFICATES * MAX_CERTIFICATE} bytes", str(len(data)))
         raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
@@ -79,13 +80,22 @@ def _parsed(data: bytes) -> tuple[x509.Certificate, ...]:
     with warnings.catch_warnings():
         # AMD's chips have certificates of serial number 0, which RFC 5280 §4.1.2.2 does not allow.
         warnings.simplefilter("ignore")
-        if data.lstrip().startswith(_PEM):
+        if _is_pem(data):
             found = tuple(x509.load_pem_x509_certificates(data))
         else:
             found = (x509.load_der_x509_certificate(data),)
         for certificate in found:
             _check_form(certificate)
     return found
+
+
+def _is_pem(data: bytes) -> bool:
+    """Whether it is PEM. Text may stand before a block (RFC 7468 §2), nothing but blanks and NUL after the last one."""
+    if not data.lstrip().startswith(_PEM):
+        return False
+    if _PEM_END.search(data) is None:
+        raise ValueError("bytes after the last block")
+    return True
 
 
 def _check_form(found: x509.Certificate | x509.CertificateRevocationList) -> None:
@@ -168,7 +178,7 @@ def crl_untrusted(data: bytes, name: str) -> RevocationList:
 def _parsed_crl(data: bytes) -> RevocationList:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = x509.load_pem_x509_crl(data) if data.lstrip().startswith(_PEM) else x509.load_der_x509_crl(data)
+        found = x509.load_pem_x509_crl(data) if _is_pem(data) else x509.load_der_x509_crl(data)
         _check_form(found)
     return RevocationList(found)
 

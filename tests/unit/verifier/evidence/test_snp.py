@@ -305,6 +305,13 @@ def test_truncated_and_trailing(part: str) -> None:
             exhibit.with_part(part, changed).appraise()
 
 
+def test_a_chain_with_more_behind() -> None:
+    exhibit = snp()
+    for trailing in (b"x", b"\x80\n", b"-----BEGIN CERTIFICATE-----\n"):
+        with pytest.raises(MalformedError):
+            exhibit.with_part("chain", exhibit.parts["chain"] + trailing).appraise()
+
+
 @given(part=st.sampled_from(["report", "vcek", "chain", "crl"]), content=st.binary(max_size=2000))
 @settings(max_examples=200, deadline=None)
 def test_arbitrary_bytes(part: str, content: bytes) -> None:
