@@ -81,6 +81,9 @@ class TpmTools:
             ) from None
         except OSError as error:
             raise TpmError(f"{self._program}: cannot be run: {error.strerror}") from error
+        if b"Could not load tcti" in done.stderr:
+            message = f"no TPM answers at {self.tcti}: it is not there, or not for this user (see the group tss)"
+            raise TpmError(message, reason=Reason.CONFIGURATION)
         if done.returncode != 0 or len(done.stdout) > MAX_OUTPUT:
             raise TpmError(f"the TPM at {self.tcti} refuses {command}: {_reason(done.stderr)}")
         return done.stdout

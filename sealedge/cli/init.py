@@ -28,7 +28,9 @@ _NEXT = {
 @click.option("--consumers", default="1", metavar="N|NAMES", help="How many consumers, or their names.")
 @click.option("--model", default="model", metavar="NAME", help="The model that agents run and sensors ask for.")
 @click.option("--broker", metavar="URL", help="mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; without it on this machine.")
-@click.option("--tee", type=click.Choice(["simulated"]), help="Accept this kind of TEE. `simulated` proves nothing.")
+@click.option(
+    "--tee", type=click.Choice(["simulated", "tpm"]), help="Accept this kind of TEE. `simulated` proves nothing."
+)
 @click.option("--tls", is_flag=True, help="Give the broker and all parties certificates of the fleet's own CA.")
 def command(
     directory: Path,
@@ -76,7 +78,8 @@ def _names(what: str, text: str) -> tuple[str, ...]:
 
 
 def _tell(fleet: "Fleet") -> None:
-    from schemas.kinds import Role  # noqa: PLC0415 - not for --help
+    from schemas.kinds import Role, Tier  # noqa: PLC0415 - not for --help
+    from sealedge.operations.texts import tier_in_words  # noqa: PLC0415
 
     folder = fleet.folder
     click.echo(f"Fleet {fleet.name} in {folder.directory}:")
@@ -86,7 +89,12 @@ def _tell(fleet: "Fleet") -> None:
     if fleet.description.tee is None:
         click.echo("No TEE was chosen: the verifier's policy.toml accepts nothing yet.")
     else:
-        click.echo(f"The verifier accepts the tier {fleet.description.tee}: it proves nothing about hardware.")
+        click.echo(f"The verifier accepts the tier {fleet.description.tee}: it {tier_in_words(fleet.description.tee)}.")
+    if fleet.description.tee is Tier.TPM:
+        click.echo("Each agent's TPM must be enrolled; for one on this machine:")
+        for role, name in folder.parties():
+            if role is Role.AGENT:
+                click.echo(f"  sealedge tee enrol {name} --fleet {folder.directory}")
     click.echo("Next, each in a terminal of its own:")
     click.echo(f"  sealedge broker --config {folder.broker / 'broker.toml'}")
     order = (Role.VERIFIER, Role.PUBLISHER, Role.AGENT, Role.CONSUMER, Role.SENSOR)

@@ -4,14 +4,18 @@ verifier, publisher             signing.pem  credential.cwt
 sensor                          the same, and recipients/CONSUMER.cwt
 consumer                        signing.pem  kem.key  credential.cwt
 agent                           chip.pem (simulated TEE)  enrolment.cwt: its own keys are made in its enclave
+
+Which chips an agent of a hardware TEE may run on is often known only when its machine has its folder: until then its
+enrolment lists none, and `enrol_chips` signs another.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Finding
 from protocol.keys import KemPrivateKey, SigningKey
 from protocol.party import Randomness
 from schemas.base import Name
@@ -35,6 +39,7 @@ class _Seat:
     role: Role
     name: Name
     folder: Path
+    chips: tuple[bytes, ...] = ()
 
     @property
     def trust(self) -> str:
@@ -42,13 +47,17 @@ class _Seat:
         return os.path.relpath(self.fleet.folder.directory / _TRUST, self.folder)
 
 
-def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Randomness) -> Path:
+def enrol(
+    fleet: Fleet, role: Role, name: str, *, now: float, randomness: Randomness, chips: Sequence[bytes] = ()
+) -> Path:
     """Make the folder of a new party and return it. Nothing that exists is overwritten.
 
-    Raises `ConfigurationError`: a name that is none or is taken, a file that cannot be written.
+    `chips` (SHA-256 each) are what an agent of a hardware TEE may run on. Raises `ConfigurationError`: a name that is
+    none or is taken, a file that cannot be written, chips for a party that has none.
     """
     check_name(role, name)
-    seat = _Seat(fleet, role, name, fleet.folder.party(role, name))
+    _check_chips(fleet, role, chips)
+    seat = _Seat(fleet, role, name, fleet.folder.party(role, name), tuple(chips))
     if seat.folder.exists():
         raise ConfigurationError(f"{seat.folder}: there is a {role} of this name already")
     make_folder(seat.folder)
@@ -57,6 +66,27 @@ def enrol(fleet: Fleet, role: Role, name: str, *, now: float, randomness: Random
     said = texts.party(fleet.name, role, name, seat.trust) + about + "\n" + texts.table(broker, "broker")
     write_private(fleet.folder.settings(role, name), said.encode(), replace=False)
     return seat.folder
+
+
+def enrol_chips(fleet: Fleet, name: str, chips: Sequence[bytes], *, now: float, randomness: Randomness) -> Path:
+    """A new enrolment for an agent that there is: these chips, in place of all that it listed. Returns its file.
+
+    The old enrolment stays valid until it expires, with the chips that it lists: `revoke` those that shall not be.
+    Raises `ConfigurationError`.
+    """
+    _check_chips(fleet, Role.AGENT, chips)
+    folder = fleet.folder.party(Role.AGENT, check_name(Role.AGENT, name))
+    if not fleet.folder.settings(Role.AGENT, name).is_file():
+        raise ConfigurationError(f"{folder}: there is no agent of this name")
+    path = folder / ENROLMENT
+    write_private(path, fleet.authority.enrol(name, chips, now=now, randomness=randomness))
+    return path
+
+
+def _check_chips(fleet: Fleet, role: Role, chips: Sequence[bytes]) -> None:
+    if chips and (role is not Role.AGENT or fleet.description.tee is Tier.SIMULATED):
+        finding = Finding("chips", "none", str(len(chips)))
+        raise ConfigurationError("chips are for agents of a hardware TEE", finding=finding)
 
 
 def _verifier(seat: _Seat, now: float, randomness: Randomness) -> str:
@@ -77,7 +107,7 @@ def _publisher(seat: _Seat, now: float, randomness: Randomness) -> str:
 
 def _agent(seat: _Seat, now: float, randomness: Randomness) -> str:
     """The enrolment names the chips that may carry this agent (P5): without a TEE chosen, none."""
-    tee, chips = seat.fleet.description.tee, []
+    tee, chips = seat.fleet.description.tee, list(seat.chips)
     if tee is Tier.SIMULATED:
         chip = SigningKey.generate(randomness)
         write_signing_key(seat.folder / CHIP, chip)

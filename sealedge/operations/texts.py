@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from edge_agent.attester.tpm_settings import DEFAULT_TCTI
 from schemas.kinds import Role, Tier
 
 Value = str | int | bool | Sequence[str]
@@ -65,6 +66,9 @@ def agent(model: str, attester: str | None) -> str:
     about = table([("enrolment", "enrolment.cwt"), ("models", [model])])
     if attester is None:
         return about + '# The TEE of this machine:\n# attester = ""\n'
+    if attester == Tier.TPM:
+        # Only for a TPM in software, or an unusual one, is anything to be changed here.
+        return about + table([("attester", attester)]) + "\n" + table([("tcti", DEFAULT_TCTI)], "tpm")
     return about + table([("attester", attester), ("chip_key", "chip.pem")])
 
 
@@ -94,3 +98,12 @@ def party(fleet_name: str, role: Role, name: str, trust: str) -> str:
         "# Relative paths start at this file. SEALEDGE_NAME, SEALEDGE_BROKER__URL and the like stand above it.\n"
         + table(values)
     )
+
+
+def tier_in_words(tier: Tier) -> str:
+    """What evidence of this tier says, and does not: the end of a sentence that begins with the tier."""
+    if tier is Tier.SIMULATED:
+        return "proves nothing about hardware"
+    if tier is Tier.TPM:
+        return "proves the machine's identity and what was measured, and hides nothing from the machine's owner"
+    return "is as good as the verifier that gave it" if tier is Tier.EAR else "is evidence of a hardware TEE"
