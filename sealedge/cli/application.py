@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "Show everything at once on this machine.",
     "init": "Make a fleet: keys, credentials and settings of every party.",
     "enrol": "Add a party to a fleet.",
+    "tee": "Enrol an agent's TPM: who its machine is, proven.",
     "broker": "Run a broker on this machine, for trials.",
     "verifier": "Run the verifier: challenge enclaves, appraise their evidence.",
     "publisher": "Publish models and lend their keys to attested enclaves.",
