@@ -254,6 +254,7 @@ def _may_issue(issuer: x509.Certificate, below: int) -> bool:
         return True
 
 
+@lru_cache(maxsize=1024)
 def _day(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import AppraisalError
+from verifier.evidence.certificates import RevocationList
 from verifier.evidence.dcap_body import BodyType
 from verifier.evidence.dcap_claims import is_debug
 from verifier.evidence.dcap_collateral import Collateral, Signed
@@ -46,7 +47,8 @@ class _Question:
     td: tuple[bytes, ...]
     tcb: tuple[bytes, bytes, tuple[x509.Certificate, ...]]
     qe: tuple[bytes, bytes, tuple[x509.Certificate, ...]]
-    lists: tuple[bytes, bytes]
+    root_crl: RevocationList
+    pck_crl: RevocationList
     quote: bytes = field(compare=False)
     now: int = field(compare=False)
 
@@ -106,7 +108,8 @@ def _question(quote: Quote, path: tuple[x509.Certificate, ...], collateral: Coll
         td=tuple(quote.body.fields.get(name, b"") for name in names),
         tcb=_signed(info, collateral.tcb_chain),
         qe=_signed(identity, collateral.qe_chain),
-        lists=(root_crl.x509.public_bytes(Encoding.DER), pck_crl.x509.public_bytes(Encoding.DER)),
+        root_crl=root_crl,
+        pck_crl=pck_crl,
         quote=quote.content,
         now=int(now),
     )
@@ -124,8 +127,8 @@ def _answer(question: _Question) -> str:
     root = question.path[-1]
     collateral = dcap_qvl.QuoteCollateralV3(
         pck_crl_issuer_chain=_pem(question.path[1:]),
-        root_ca_crl=question.lists[0],
-        pck_crl=question.lists[1],
+        root_ca_crl=question.root_crl.x509.public_bytes(Encoding.DER),
+        pck_crl=question.pck_crl.x509.public_bytes(Encoding.DER),
         tcb_info_issuer_chain=_pem(_with_root(question.tcb[2], root)),
         tcb_info=question.tcb[0].decode(),
         tcb_info_signature=question.tcb[1],

@@ -13,6 +13,7 @@ from cryptography import x509
 from protocol.errors import AppraisalError
 from schemas.reason import Reason
 from verifier.evidence.certificates import (
+    RevocationList,
     check_not_revoked,
     check_window,
     common_name,
@@ -79,16 +80,18 @@ def verify_collateral(
         else:
             verify_crl(crl, issuer, now, examination, name)
             check_not_revoked(subject, crl, examination, name)
-    for signed, chain, name in (
+    documents = (
         (collateral.tcb_info, collateral.tcb_chain, TCB_INFO),
         (collateral.qe_identity, collateral.qe_chain, QE_IDENTITY),
-    ):
+    )
+    # Both have one signer as a rule.
+    for signer in dict.fromkeys(chain for signed, chain, _ in documents if signed is not None and chain is not None):
+        _verify_signer(signer, root, collateral.root_crl, roots, now, examination)
+    for signed, chain, name in documents:
         if signed is None or chain is None:
             examination.note(name, "signed by Intel", _MISSING if signed is None else "no chain of its signer")
         else:
-            signer = (chain[0], *(chain[1:] or (root,)))
-            _verify_signer(signer, collateral, roots, now, examination)
-            _verify_document(signed, signer[0], now, examination, name)
+            _verify_document(signed, chain[0], now, examination, name)
 
 
 def rate(quote: Quote, platform: Platform, collateral: Collateral, examination: Examination) -> Rating:
@@ -125,18 +128,20 @@ def _converged(statuses: list[TcbStatus]) -> TcbStatus:
 
 
 def _verify_signer(
-    signer: tuple[x509.Certificate, ...],
-    collateral: Collateral,
+    chain: tuple[x509.Certificate, ...],
+    root: x509.Certificate,
+    root_crl: RevocationList | None,
     roots: frozenset[bytes],
     now: float,
     examination: Examination,
 ) -> None:
-    verify_path(signer, roots, now, examination, "tcb-signing")
-    found = common_name(signer[0])
+    """`root`, which is verified, ends a chain that leaves it out."""
+    verify_path(chain if len(chain) > 1 else (*chain, root), roots, now, examination, "tcb-signing")
+    found = common_name(chain[0])
     message = "collateral by a certificate for something else"
     examination.demand(found == SIGNER, "tcb-signing.subject", SIGNER, found, message, reason=Reason.UNKNOWN_SIGNER)
-    if collateral.root_crl is not None:
-        check_not_revoked(signer[0], collateral.root_crl, examination, ROOT_CRL)
+    if root_crl is not None:
+        check_not_revoked(chain[0], root_crl, examination, ROOT_CRL)
 
 
 def _verify_document(
@@ -170,7 +175,8 @@ def _rate_qe(quote: Quote, identity: EnclaveIdentity | None, examination: Examin
     name = _QE_NAMES[quote.tee]
     _demand(identity.id == name, "qe_identity.id", name, identity.id, examination)
     mismatch = identity.mismatch(report)
-    _demand(mismatch is None, "qe.identity", "Intel's quoting enclave", f"another {mismatch}", examination)
+    found = "that one" if mismatch is None else f"another {mismatch}"
+    _demand(mismatch is None, "qe.identity", "Intel's quoting enclave", found, examination)
     level = enclave_level(identity.levels, report.number("isv_svn"))
     return _rated("qe", level, f"isv_svn {report.number('isv_svn')}", examination)
 
