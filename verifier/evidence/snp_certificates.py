@@ -87,14 +87,14 @@ def path_untrusted(
     pool: Sequence[x509.Certificate],
     examination: Examination,
 ) -> tuple[x509.Certificate, ...]:
-    """`leaf`, then its issuers from `pool` (in whatever order they stand there), found by name; none is verified.
+    """`leaf`, then its issuers from `pool` (in whatever order they stand there), by common name; none is verified.
 
     AMD certifies the three product lines and both kinds of keys under names of their own, so that a leaf of one is
-    none of another. Raises `AuthenticationError` (unknown-signer) where an issuer is missing or has another name.
+    none of another. Raises `AuthenticationError` (unknown-signer) where an issuer is missing.
     """
     path = [leaf]
     for name in (f"SEV-{product}" if kind is SigningKey.VCEK else f"SEV-VLEK-{product}", f"ARK-{product}"):
-        issuers = [each for each in pool if each.subject == path[-1].issuer and common_name(each) == name]
+        issuers = [each for each in pool if common_name(each) == name]
         found = "given" if issuers else "not given"
         message = "the certificate of an issuer is missing"
         examination.demand(bool(issuers), f"{kind}.{name}", "given", found, message, reason=Reason.UNKNOWN_SIGNER)
