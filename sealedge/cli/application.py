@@ -33,6 +33,8 @@ COMMANDS: Final[dict[str, str]] = {
     "sensor": "Send readings to attested enclaves.",
     "consumer": "Receive results.",
     "receipt": "Check receipts offline.",
+    "evidence": "Check a TEE's evidence offline.",
+    "endorsements": "Keep what vendors say of their TEEs: certificates, revocation lists, TCB information.",
     "revoke": "Revoke a chip, measurement, model, credential or key.",
     "measure": "Show the measurement of this installation's enclave.",
     "watch": "Watch who says what on a fleet's topics, never its content.",
@@ -107,7 +109,7 @@ def _status(run: Callable[[], int]) -> int:
     try:
         return run()
     except SealedgeError as error:
-        return _fail(error.diagnostics, WRONG_INPUT if isinstance(error, LocalError) else UNFULFILLED)
+        return fail(error.diagnostics, WRONG_INPUT if isinstance(error, LocalError) else UNFULFILLED)
     except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt) as ended:
         return _ended(ended)
     except BrokenPipeError:
@@ -116,7 +118,7 @@ def _status(run: Callable[[], int]) -> int:
         if os.environ.get("SEALEDGE_DEBUG") == "1":
             raise
         # Without the exception's own text: it may quote what it was given, a secret among it.
-        return _fail(f"internal: {type(error).__name__} (SEALEDGE_DEBUG=1 shows where)", FAULT)
+        return fail(f"internal: {type(error).__name__} (SEALEDGE_DEBUG=1 shows where)", FAULT)
 
 
 def _ended(how: BaseException) -> int:
@@ -124,8 +126,8 @@ def _ended(how: BaseException) -> int:
     if isinstance(how, click.exceptions.Exit):
         return how.exit_code
     if isinstance(how, click.ClickException):
-        return _fail(f"usage: {_explained(how)}", WRONG_INPUT)
-    return _fail("interrupted", INTERRUPTED)
+        return fail(f"usage: {_explained(how)}", WRONG_INPUT)
+    return fail("interrupted", INTERRUPTED)
 
 
 def _explained(error: click.ClickException) -> str:
@@ -135,8 +137,11 @@ def _explained(error: click.ClickException) -> str:
     return error.format_message().rstrip(".") + hint
 
 
-def _fail(line: str, status: int) -> int:
-    """One line. What a stranger chose may be in it: no control character reaches the terminal."""
+def fail(line: str, status: int) -> int:
+    """One line on stderr, and the status that it explains.
+
+    What a stranger chose may be in it: no control character reaches the terminal.
+    """
     said = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(line.split()))
     print(f"sealedge: {said}", file=sys.stderr, flush=True)
     return status

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sealedge.operations.log import EventLog
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LATEST: Final = 253_402_300_799
+"""The last second of the year 9999: no certificate names a later one."""
 
 FILE: Final = click.Path(path_type=Path)
 """Whether it is there is not checked here: who reads it says more about what is wrong."""
@@ -36,6 +40,30 @@ _log = click.option(
     "--log", "log", type=click.Choice(["text", "json"]), default="text", help="How events are written to stderr."
 )
 _quiet = click.option("--quiet", "quiet", is_flag=True, help="Write only refusals and faults to stderr.")
+
+
+def moment(flag: str, what: str) -> Callable[[Command], Command]:
+    """A time in ISO 8601, in UTC unless it says otherwise, or in seconds since 1970; the command gets seconds."""
+    return click.option(
+        flag, metavar="TIME", callback=_seconds, help=f"{what}: ISO 8601 (UTC) or seconds.  [default: now]"
+    )
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.replace(".", "", 1).isdecimal() else _of_iso(value)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value[:40]!a} is neither ISO 8601 nor seconds since 1970", ctx, param) from None
+    if not 0 <= seconds <= _LATEST:
+        raise click.BadParameter(f"{value[:40]!a} is not between the years 1970 and 9999", ctx, param)
+    return seconds
+
+
+def _of_iso(text: str) -> float:
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def logging_options(command: Command) -> Command:

@@ -8,7 +8,6 @@ Keys that travel in a header (`jwk`, `x5c`, `jku`) are never looked at: whose wo
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 from protocol.errors import Finding, MalformedError, UnsupportedError
+from verifier.evidence.documents import json_object_untrusted
 from verifier.evidence.examination import Examination
 from verifier.evidence.foreign_cbor import decode_foreign_untrusted
 from verifier.evidence.foreign_cose import ForeignSign1, parse_foreign_sign1_untrusted
@@ -130,8 +130,8 @@ def _jwt_untrusted(data: bytes) -> Jwt:
     if len(segments) != 3:
         finding = Finding("token", "three segments", str(len(segments)))
         raise MalformedError("not a JWT in compact form", finding=finding)
-    header = _object_untrusted(unpadded_untrusted(segments[0], "the JWT's header"), "the JWT's header")
-    claims = _object_untrusted(unpadded_untrusted(segments[1], "the JWT's claims"), "the JWT's claims")
+    header = json_object_untrusted(unpadded_untrusted(segments[0], "the JWT's header"), "the JWT's header")
+    claims = json_object_untrusted(unpadded_untrusted(segments[1], "the JWT's claims"), "the JWT's claims")
     signature = unpadded_untrusted(segments[2], "the JWT's signature")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
@@ -150,28 +150,6 @@ def _cwt_untrusted(data: bytes) -> Cwt:
     if not isinstance(claims, dict):
         raise MalformedError("the claims of a CWT are a map", finding=Finding("token", "a map", "another item"))
     return Cwt(message, claims)
-
-
-def _object_untrusted(text: bytes, name: str) -> dict[str, Any]:
-    """A JSON object, each name once (RFC 7519 §4), numbers that JSON has."""
-    try:
-        found = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise MalformedError(f"{name} is not JSON", finding=Finding(name, "a JSON object", "something else")) from None
-    if not isinstance(found, dict):
-        raise MalformedError(f"{name} is not an object", finding=Finding(name, "a JSON object", "another value"))
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
 
 
 def _jws_algorithms(key: PublicKey) -> tuple[str, ...]:
