@@ -56,14 +56,14 @@ class CocoAttester:
 
     def _announced(self) -> str:
         try:
-            said = str(json_object(self._service.ask("/info", {})).get("tee") or "none")
+            said = json_object(self._service.ask("/info", {})).get("tee")
         except OSError as error:
             message = f"coco: {self._shown}: {why(error)}: the guest components' API server is not there"
             raise ConfigurationError(message) from None
         except AttesterError as error:
             raise ConfigurationError(f"coco: {self._shown}/info: {error}") from None
         # Spelt in several ways over the years, for a time with JSON's own quotes around it.
-        tee = "".join(each for each in said.lower() if each.isalnum())
+        tee = "".join(each for each in said.lower() if each.isalnum()) if isinstance(said, str) else "none"
         if tee in _SIMULATED:
             raise ConfigurationError("coco: the guest components found no TEE: their sample proves nothing")
         if tee not in _TEES:

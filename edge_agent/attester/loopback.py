@@ -72,6 +72,8 @@ def _answered(connection: http.client.HTTPConnection, target: str, late: threadi
     if len(body) > MAX_REPLY:
         finding = Finding("reply", f"at most {MAX_REPLY} bytes", "more")
         raise AttesterError("the service says too much", reason=Reason.OVERSIZED, finding=finding)
+    if response.length:
+        raise AttesterError("the service breaks off", finding=Finding("reply", "all of it", f"{len(body)} bytes"))
     if response.status != _OK:
         finding = Finding("HTTP status", str(_OK), str(response.status))
         raise AttesterError(f"the service refuses: {_shown(body)}", finding=finding)
