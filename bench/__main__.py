@@ -23,8 +23,7 @@ from bench.table import Row, show, write
 from guests.breast_cancer.build import BuiltModel
 from schemas.kinds import Role
 from sealedge.operations.demo.display import Display
-from sealedge.operations.demo.run import demo_folder
-from sealedge.operations.demo.stage import AGENT, SENSOR, Stage
+from sealedge.operations.demo.stage import AGENT, SENSOR, Stage, demo_folder
 
 RUNS = int(os.environ.get("BENCH_RUNS", "9"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "300"))

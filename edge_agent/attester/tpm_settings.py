@@ -29,6 +29,7 @@ class TpmSettings(AttesterSettings):
     `ek`         which endorsement key stands above it: the one that the maker certified
     `pcr`        what the agent's measurement is extended into: 8 to 15, which nothing resets but a restart
     `pcrs`       the other PCRs that are quoted
+    `record`     where it is kept what was extended since the boot; by default in the agent's state
     `seal_pcrs`  the PCRs, besides `pcr`, without whose present values the cache of models cannot be opened again
     """
 
@@ -37,6 +38,7 @@ class TpmSettings(AttesterSettings):
     ek: EkAlgorithm = "rsa"
     pcr: Annotated[int, Field(ge=8, le=15)] = 15
     pcrs: tuple[Pcr, ...] = BOOT_PCRS
+    record: Path | None = None
     seal_pcrs: tuple[Pcr, ...] = ()
 
     @property
@@ -72,7 +74,8 @@ class TpmPlace:
     @property
     def record(self) -> Path:
         """What was extended since the boot."""
-        return self.state / "tpm-extended"
+        given = self.settings.record
+        return self.state / "tpm-extended" if given is None else self.folder / given
 
     @property
     def sealed_key(self) -> Path:

@@ -1,11 +1,16 @@
 """`sealedge demo`."""
 
+import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from protocol.errors import ConfigurationError, Finding
 from sealedge.cli.options import as_json, print_json
+
+if TYPE_CHECKING:
+    from schemas.kinds import Tier
 
 
 @click.command("demo")
@@ -17,22 +22,39 @@ def command(as_json: bool) -> int:
     results go encrypted to a consumer. An eavesdropper on the broker looks for plaintext, every receipt is checked
     offline, and at last the model is revoked. Exit status 1: something that is claimed did not hold.
 
+    With SEALEDGE_TEE=tpm the agent attests with a TPM 2.0 in software (swtpm, on loopback); with SEALEDGE_TPM__TCTI
+    set too, with the TPM that this leads to. Needs tpm2-tools.
+
     \b
     Example:
       sealedge demo
       sealedge demo --json
+      SEALEDGE_TEE=tpm sealedge demo
     """
     from sealedge.operations.demo.display import Display  # noqa: PLC0415 - not for --help
-    from sealedge.operations.demo.run import Demo, demo_folder  # noqa: PLC0415
+    from sealedge.operations.demo.run import Demo  # noqa: PLC0415
+    from sealedge.operations.demo.stage import demo_folder  # noqa: PLC0415
 
     started = time.perf_counter()
+    tee = _tee()
     display = Display(quiet=as_json)
     with display:
         model = display.build(demo_folder())
-        report = Demo(model, display.tell, display.progress).run(started)
+        report = Demo(model, display.tell, display.progress, tee).run(started)
     found: dict[str, Any] = report.to_json()
     if as_json:
         print_json(found)
     else:
         display.show(report)
     return 1 if found["failures"] else 0
+
+
+def _tee() -> "Tier":
+    """What SEALEDGE_TEE says. A TEE that is missing is an error, never a reason to take a lesser one (P6)."""
+    from schemas.kinds import Tier  # noqa: PLC0415 - not for --help
+
+    name = os.environ.get("SEALEDGE_TEE", Tier.SIMULATED)
+    if name not in (Tier.SIMULATED, Tier.TPM):
+        finding = Finding("SEALEDGE_TEE", "simulated or tpm", repr(name)[:40])
+        raise ConfigurationError("the demo knows no such TEE", finding=finding)
+    return Tier(name)

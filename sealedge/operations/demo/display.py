@@ -24,6 +24,9 @@ STORY: Final[Mapping[tuple[str, str], Words]] = {
         f"made the fleet {s['fleet']}: vouches for verifier, publisher, sensor and consumer, "
         f"enrols {s['agent']} with the chip it may run on"
     ),
+    ("agent", "tpm-enrolled"): lambda s: (
+        f"has {s['tpm']}, and an attestation key in it ({s['chip']}…): the operator's challenge was answered"
+    ),
     ("verifier", "connected"): lambda _: "is on the bus",
     ("publisher", "model-published"): lambda s: (
         f"publishes {s['model']} version {s['version']}: a signed manifest and {s['chunks']} sealed chunk(s), "
@@ -118,7 +121,7 @@ def figures(report: DemoReport) -> Mapping[str, str]:
         f"{report.lost} lost, {report.doubled} doubled",
         "latency": f"p50 {report.p50_ms:.2f} ms, p99 {report.p99_ms:.2f} ms, "
         "from the sensor's standard input to the consumer's standard output",
-        "tier": f"{report.tier} (proves nothing about hardware)",
+        "tier": f"{report.tier} ({report.tier_means})",
         "broker": report.broker,
         "eavesdropper": f"saw {report.messages_seen_by_eavesdropper} messages, {report.bytes_seen_by_eavesdropper} "
         f"bytes; {report.plaintext_seen_by_eavesdropper} of {report.searched_for} secrets found in them",

@@ -149,7 +149,8 @@ class Troupe:
                 raise PartyFailedError(f"{name} ended with status {status}: {self._last_words(name)}")
 
     def _last_words(self, name: str | None = None) -> str:
-        words = [said for said in self.heard if name is None or said["party"] == name]
+        heard = (said for said in self.heard if said["event"] != "process-ended")
+        words = [said for said in heard if name is None or said["party"] == name]
         return json.dumps(words[-1]) if words else "nothing"
 
 

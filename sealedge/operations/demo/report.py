@@ -34,6 +34,7 @@ class DemoReport:
     refused_after_revocation: bool
     agent_memory_mb: float | None
     left_running: Sequence[str] = field(default=())
+    tier_means: str = "proves nothing about hardware"
 
     def failures(self) -> list[str]:
         """Every claim that did not hold, in words; empty when all hold."""

@@ -1,18 +1,16 @@
 """The demo from the first reading to the last claim: what happens, in order."""
 
 import json
-import os
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from broker.settings import ConnectionSettings
 from broker.threaded import ThreadedLink
 from guests.breast_cancer.build import BuiltModel
-from schemas.kinds import Role
+from schemas.kinds import Role, Tier
 from sealedge.operations.demo.eavesdropper import Eavesdropper, Found, pieces, private_keys, search
 from sealedge.operations.demo.processes import Said
 from sealedge.operations.demo.report import DemoReport, percentile
@@ -42,8 +40,8 @@ class Sent:
 class Demo:
     """`run` plays everything once. `tell` hears each event as it happens, `progress` each reading that is answered."""
 
-    def __init__(self, model: BuiltModel, tell: Tell, progress: Progress) -> None:
-        self._model, self._tell, self._progress = model, tell, progress
+    def __init__(self, model: BuiltModel, tell: Tell, progress: Progress, tee: Tier = Tier.SIMULATED) -> None:
+        self._model, self._tell, self._progress, self._tee = model, tell, progress, tee
         patients = model.patients()
         self._readings = patients.inputs
         self._labels = [int(label) for label in patients.labels]
@@ -55,7 +53,7 @@ class Demo:
         """
         ear = Eavesdropper()
         with ExitStack() as closing:
-            stage = closing.enter_context(Stage(self._model, self._tell))
+            stage = closing.enter_context(Stage(self._model, self._tell, tee=self._tee))
             link = ThreadedLink(ear, ConnectionSettings(url=stage.broker.url))
             link.start()
             closing.callback(link.stop)
@@ -67,8 +65,9 @@ class Demo:
             stopped = self._revoke(stage)
             left = stage.troupe.end()
             found = search(ear.heard, self._secrets(stage, sent), MODEL.encode())
-            kind = stage.broker.kind
-        return self._report(sent, found, verified, stopped, left, memory, kind, time.perf_counter() - started)
+            kind, tee = stage.broker.kind, stage.tee_in_words
+        seconds = time.perf_counter() - started
+        return self._report(sent, found, verified, stopped, left, memory, kind, tee, seconds)
 
     def _start_clients(self, stage: Stage) -> None:
         consumer = ("consumer", "--config", stage.settings(Role.CONSUMER, CONSUMER), "--receipts", RECEIPTS)
@@ -146,6 +145,7 @@ class Demo:
         left: list[str],
         memory: int | None,
         broker: str,
+        tee: str,
         seconds: float,
     ) -> DemoReport:
         right = sum(_class_of(said) == self._labels[row] for row, said in sent.results.values())
@@ -161,6 +161,7 @@ class Demo:
             p50_ms=round(percentile(sent.latencies, 0.5) * 1000, 3) if sent.latencies else 0.0,
             p99_ms=round(percentile(sent.latencies, 0.99) * 1000, 3) if sent.latencies else 0.0,
             tier=", ".join(sorted(tiers)),
+            tier_means=tee,
             broker=broker,
             plaintext_seen_by_eavesdropper=found.hits,
             seconds=round(seconds, 2),
@@ -173,12 +174,6 @@ class Demo:
             agent_memory_mb=None if memory is None else round(memory / MEGABYTE, 1),
             left_running=tuple(left),
         )
-
-
-def demo_folder() -> Path:
-    """Where the trained model is kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sealedge" / "demo"
 
 
 def _result_or_end(said: Said) -> bool:

@@ -19,6 +19,7 @@ from schemas.kinds import Role, Tier
 from sealedge.operations.demo.processes import Said, Troupe
 from sealedge.operations.fleet import Fleet
 from sealedge.operations.init import FleetPlan, create_fleet
+from sealedge.operations.texts import tier_in_words
 
 FLEET, MODEL = "clinic", "breast-cancer"
 AGENT, SENSOR, CONSUMER = "bedside-1", "ward-7", "oncology"
@@ -29,6 +30,7 @@ class Stage:
     """`with Stage(...) as stage:` has a fleet and a broker; `start_service` starts verifier, publisher and agent.
 
     `broker` is one that runs already, and goes on running; `program` is the module that runs the parties' commands.
+    `tee` is what the agent attests with: the simulated TEE, or a TPM (`sealedge.operations.demo.tpm`).
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Stage:
         fleet: str = FLEET,
         broker: Embedded | None = None,
         program: str = "sealedge",
+        tee: Tier = Tier.SIMULATED,
     ) -> None:
-        self.model, self._tell = model, tell
+        self.model, self._tell, self._tee = model, tell, tee
+        self.tee_in_words = tier_in_words(tee)
         self._fleet_name, self._given, self._program = fleet, broker, program
         self._closing = ExitStack()
 
@@ -49,6 +53,8 @@ class Stage:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="sealedge-demo-"))
             self.broker = self._given or closing.enter_context(Embedded())
             self.fleet = self._create_fleet(Path(folder) / "fleet")
+            if self._tee is Tier.TPM:
+                self._enrol_tpm(closing, Path(folder) / "tpm")
             self._tell({"party": "authority", "event": "fleet-created", "agent": AGENT, "fleet": self.fleet.name})
             self.troupe = closing.enter_context(Troupe(self.directory, self._tell, self._program))
             self._closing = closing.pop_all()
@@ -95,9 +101,17 @@ class Stage:
             consumers=(CONSUMER,),
             model=MODEL,
             broker=self.broker.url,
-            tee=Tier.SIMULATED,
+            tee=self._tee,
         )
         return create_fleet(directory, plan, now=time.time(), randomness=os.urandom)
+
+    def _enrol_tpm(self, closing: ExitStack, folder: Path) -> None:
+        # Imported here: nobody else needs X.509 and the TPM's structures.
+        from sealedge.operations.demo.tpm import enrolled_tpm  # noqa: PLC0415
+
+        tpm = closing.enter_context(enrolled_tpm(self.fleet, AGENT, folder))
+        self.tee_in_words = f"{tpm.about}: {self.tee_in_words}"
+        self._tell({"party": "agent", "event": "tpm-enrolled", "chip": tpm.chip.hex()[:16], "tpm": tpm.about})
 
     def _write_description(self) -> Path:
         """What the publisher says of the model, as its owner would write it."""
@@ -105,9 +119,15 @@ class Stage:
             "name": MODEL,
             "inputs": [each.model_dump(exclude_none=True) for each in self.model.inputs],
             "outputs": [each.model_dump(exclude_none=True) for each in self.model.outputs],
-            "tiers": [Tier.SIMULATED],
+            "tiers": [self._tee],
             "limits": LIMITS,
         }
         path = self.directory / "publisher" / "model.json"
         path.write_text(json.dumps(description), "utf-8")
         return path
+
+
+def demo_folder() -> Path:
+    """Where the trained model is kept between runs, and what a TPM that was given must be known to hold."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "sealedge" / "demo"
