@@ -54,7 +54,7 @@ class _DcapAppraiser:
         ca = CA_NAMES[common_name(path[1])]
         pieces = completed(pieces, self._endorsements, self.form.name, platform.fmspc.hex(), ca)
         collateral = collateral_untrusted(pieces)
-        verify_collateral(collateral, path, self._roots, now, examination)
+        verify_collateral(collateral, path, now, examination)
         rating = rate(quote, platform, collateral, examination)
         check_agreement(quote, path, collateral, rating, now, examination)
         if self.tee == Tee.TDX:
@@ -67,7 +67,7 @@ class _DcapAppraiser:
             debug=is_debug(quote),
             tcb_status=rating.status,
             advisories=rating.advisories,
-            claims=claims_of(quote, platform, rating),
+            claims=claims_of(quote, platform, collateral, rating),
         )
 
     def _parsed_untrusted(self, parts: Parts, examination: Examination) -> Quote:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from verifier.evidence.dcap_collateral import Collateral
 from verifier.evidence.dcap_pck import Platform
 from verifier.evidence.dcap_quote import Quote, Tee
 from verifier.evidence.dcap_rating import Rating
@@ -20,7 +21,7 @@ def is_debug(quote: Quote) -> bool:
     return bool(quote.body.field("td_attributes")[0] & _TD_DEBUG)
 
 
-def claims_of(quote: Quote, platform: Platform, rating: Rating) -> Mapping[str, Claim]:
+def claims_of(quote: Quote, platform: Platform, collateral: Collateral, rating: Rating) -> Mapping[str, Claim]:
     """All that is authentic, by name. SVNs of a platform are 16 bytes, one each."""
     fields: dict[str, Claim] = dict(quote.body.fields)
     fields |= {name: quote.body.number(name) for name in _NUMBERS if name in fields}
@@ -41,6 +42,7 @@ def claims_of(quote: Quote, platform: Platform, rating: Rating) -> Mapping[str, 
         "tcb_evaluation": rating.evaluation,
         "tcb_levels": {name: _level_claims(level) for name, level in rating.levels.items()},
         "advisories": rating.advisories,
+        "revocation_checked": collateral.pck_crl is not None and collateral.root_crl is not None,
     }
 
 

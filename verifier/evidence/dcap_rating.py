@@ -17,6 +17,7 @@ from verifier.evidence.certificates import (
     check_not_revoked,
     check_window,
     common_name,
+    fingerprint,
     verify_crl,
     verify_path,
 )
@@ -61,14 +62,13 @@ class Rating:
 def verify_collateral(
     collateral: Collateral,
     path: tuple[x509.Certificate, ...],
-    roots: frozenset[bytes],
     now: float,
     examination: Examination,
 ) -> None:
     """Check revocation lists, and who signed TCB info and QE identity and until when. `path` is verified.
 
-    After the call the documents are Intel's word, where their chain was given. Raises `AuthenticationError`,
-    `FreshnessError` and `AppraisalError` (revoked).
+    After the call the documents are the word of the root in which `path` ends, where their chain was given. Raises
+    `AuthenticationError`, `FreshnessError` and `AppraisalError` (revoked).
     """
     leaf, ca, root = path
     for crl, issuer, subject, name in (
@@ -86,7 +86,7 @@ def verify_collateral(
     )
     # Both have one signer as a rule.
     for signer in dict.fromkeys(chain for signed, chain, _ in documents if signed is not None and chain is not None):
-        _verify_signer(signer, root, collateral.root_crl, roots, now, examination)
+        _verify_signer(signer, root, collateral.root_crl, now, examination)
     for signed, chain, name in documents:
         if signed is None or chain is None:
             examination.note(name, "signed by Intel", _MISSING if signed is None else "no chain of its signer")
@@ -131,12 +131,12 @@ def _verify_signer(
     chain: tuple[x509.Certificate, ...],
     root: x509.Certificate,
     root_crl: RevocationList | None,
-    roots: frozenset[bytes],
     now: float,
     examination: Examination,
 ) -> None:
     """`root`, which is verified, ends a chain that leaves it out."""
-    verify_path(chain if len(chain) > 1 else (*chain, root), roots, now, examination, "tcb-signing")
+    signer = chain if len(chain) > 1 else (*chain, root)
+    verify_path(signer, frozenset({fingerprint(root)}), now, examination, "tcb-signing")
     found = common_name(chain[0])
     message = "collateral by a certificate for something else"
     examination.demand(found == SIGNER, "tcb-signing.subject", SIGNER, found, message, reason=Reason.UNKNOWN_SIGNER)
