@@ -83,11 +83,15 @@ class Minimum(_Section):
 
 
 class Tcb(_Section):
-    """Which firmware is good enough. Advisories count where the status is not UpToDate: each must be tolerated."""
+    """Which firmware is good enough. Advisories count where the status is not UpToDate: each must be tolerated.
+
+    `platforms` names the firmware of CCA platforms: SHA-256 over their software components, as the trace shows it.
+    """
 
     accept: tuple[AcceptableTcb, ...] = ("UpToDate",)
     advisories_tolerated: tuple[Text, ...] = ()
     minimum: Minimum = Minimum()
+    platforms: tuple[HexDigest, ...] = ()
 
 
 class Chips(_Section):

@@ -72,7 +72,7 @@ class Check:
 def submodules(tee: TeeClaims) -> Submodules:
     """What the two submodules of this evidence are called: by its kind's own words where it has both parts."""
     names = _PARTS.get(tee.tier)
-    return names if names is not None and all(name in tee.claims for name in names) else ("tee", "enclave")
+    return names if names is not None and all(tee.claims.get(name) for name in names) else ("tee", "enclave")
 
 
 def submodule_of(tee: TeeClaims, aspect: Aspect | None) -> str:

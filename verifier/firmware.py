@@ -1,4 +1,7 @@
-"""Is the firmware good enough? The vendor's rating where there is one (Intel), the policy's minimum where not (AMD)."""
+"""Is the firmware good enough? The vendor's rating where there is one (Intel), the policy's own word where not.
+
+That word is a minimum for AMD's firmware, and a name for all firmware of an Arm CCA platform.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -11,6 +14,7 @@ from schemas.reason import Reason
 from verifier.checks import CONTRAINDICATED_HARDWARE, UNRECOGNIZED_HARDWARE, UNSAFE_HARDWARE, Check
 from verifier.evidence.interface import Claim, TcbStatus, TeeClaims
 from verifier.expectations import claim_at
+from verifier.reference_values import components_digest, documents_named, platform_line
 
 _REPORTED: Final[Mapping[Tier, str]] = {Tier.SEV_SNP: "tcb.reported", Tier.AZURE_SEV_SNP: "hardware.tcb.reported"}
 
@@ -22,7 +26,7 @@ _WORST: Final[Mapping[TcbStatus, int]] = {
 """What AR4SI's hardware claim says of a status; a status that is not here has known faults, and warns."""
 
 
-def firmware(tee: TeeClaims, policy: AppraisalPolicy, line: str) -> Iterator[Check]:
+def firmware(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> Iterator[Check]:
     """The lines about firmware; none for kinds that report none. An old level is accepted without being affirmed."""
     if tee.tcb_status is not None:
         yield _status(tee.tcb_status, policy, line)
@@ -30,6 +34,8 @@ def firmware(tee: TeeClaims, policy: AppraisalPolicy, line: str) -> Iterator[Che
             yield _advisories(tee, policy, line)
     if tee.tier in _REPORTED:
         yield _minimum(tee, policy, line)
+    if tee.tier is Tier.CCA and tee.claims.get("realm"):
+        yield _platform(tee, policy, line, now)
 
 
 def _status(status: TcbStatus, policy: AppraisalPolicy, line: str) -> Check:
@@ -84,6 +90,24 @@ def _minimum(tee: TeeClaims, policy: AppraisalPolicy, line: str) -> Check:
         else "the firmware is older than the policy's minimum",
         "hardware",
         UNSAFE_HARDWARE if minimum is None or missed else AFFIRMING if minimum.model_fields_set else None,
+    )
+
+
+def _platform(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> Check:
+    """The monitor under a realm reads its memory: it must be as well known as the realm itself."""
+    approved = platform_line(tee, policy, now)
+    return Check(
+        Finding(
+            "tee.platform",
+            " or ".join([*(each[:16] for each in policy.tcb.platforms[:4]), *documents_named(policy, now)]) or "none",
+            (components_digest(tee) or b"").hex() or "none",
+            f"{line} {approved or 'tcb.platforms'}",
+        ),
+        approved is not None,
+        Reason.MEASUREMENT_UNKNOWN,
+        "no reference value for the platform's firmware",
+        "hardware",
+        UNRECOGNIZED_HARDWARE if approved is None else AFFIRMING,
     )
 
 

@@ -63,7 +63,7 @@ def _lines(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> It
     yield _debug(tee, f"{line} allow_debug", allowed=policy.allow_debug)
     yield from _migration(tee, policy, line)
     yield _tier(tee, policy, line)
-    yield from firmware(tee, policy, line)
+    yield from firmware(tee, policy, line, now)
     if policy.reference_values.chips:
         yield _chip(tee, policy, line)
     yield from expectations(tee, policy, line)

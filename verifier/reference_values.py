@@ -12,6 +12,7 @@ from typing import Final
 from schemas.kinds import Tier
 from schemas.policy import AppraisalPolicy
 from schemas.reference_values import Environment, ReferenceDocument, ReferenceMeasurement, ReferenceTriple
+from verifier.evidence.arm_claims import measurement_of
 from verifier.evidence.interface import Claim, TeeClaims
 from verifier.expectations import claim_at
 
@@ -28,7 +29,7 @@ _IMPLEMENTATION: Final = ("implementation_id", "platform.implementation_id")
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One software component of a PSA token."""
+    """One software component of a PSA or CCA platform token."""
 
     digest: bytes
     signer: bytes | None
@@ -47,7 +48,17 @@ def approving_line(measurement: bytes, tee: TeeClaims, policy: AppraisalPolicy, 
         for triple in _holding(document, tee):
             if any(_names(each, measurement, tee) for each in triple.measurements):
                 return f"reference_values.corim {document.name} {triple.tag}"
-        if measurement == tee.measurement and _covers_components(document, tee):
+        if measurement == components_digest(tee) and _covers_components(document, tee):
+            return f"reference_values.corim {document.name}"
+    return None
+
+
+def platform_line(tee: TeeClaims, policy: AppraisalPolicy, now: float) -> str | None:
+    """The line by which the platform's software components, all of them, are known; None where there is none."""
+    if (components_digest(tee) or b"").hex() in policy.tcb.platforms:
+        return "tcb.platforms"
+    for document in current(policy, now):
+        if _covers_components(document, tee):
             return f"reference_values.corim {document.name}"
     return None
 
@@ -60,28 +71,44 @@ def _names(reference: ReferenceMeasurement, measurement: bytes, tee: TeeClaims) 
 
 def current(policy: AppraisalPolicy, now: float) -> Iterator[ReferenceDocument]:
     """The policy's documents that are valid at `now`."""
-    for document in policy.documents:
-        started = document.not_before is None or document.not_before <= now
-        if started and (document.not_after is None or now <= document.not_after):
-            yield document
+    return (document for document in policy.documents if is_current(document, now))
+
+
+def is_current(document: ReferenceDocument, now: float) -> bool:
+    """Whether its reference values count at `now`: within its own window and that of its signature."""
+    started = document.not_before is None or document.not_before <= now
+    return started and (document.not_after is None or now <= document.not_after)
 
 
 def some_of(policy: AppraisalPolicy, now: float) -> str:
     """What would have been known, in short, for a finding."""
     shown = sorted(each[:16] for each in policy.reference_values.measurements)
     words = [*shown[:4], *([f"{len(shown) - 4} others"] if len(shown) > 4 else [])]
-    words += [f"those of {document.name}" for document in current(policy, now)][:4]
-    return " or ".join(words) or "none"
+    return " or ".join([*words, *documents_named(policy, now)]) or "none"
+
+
+def documents_named(policy: AppraisalPolicy, now: float) -> list[str]:
+    """The policy's documents in words, those that do not count now with the reason why."""
+    return [
+        f"those of {document.name}" + ("" if is_current(document, now) else " (not valid now)")
+        for document in policy.documents[:4]
+    ]
 
 
 def components(tee: TeeClaims) -> tuple[Component, ...]:
-    """The software components of evidence whose measurement is made of them (PSA). None if one cannot be compared."""
-    listed = tee.claims.get("sw_components")
+    """The software components of a device (PSA) or platform (CCA); none of them where one cannot be compared."""
+    listed = tee.claims.get("software_components", claim_at(tee.claims, "platform.software_components"))
     if not isinstance(listed, tuple):
         return ()
     found = [_component(each) for each in listed]
     known = [each for each in found if each is not None]
     return tuple(known) if len(known) == len(found) else ()
+
+
+def components_digest(tee: TeeClaims) -> bytes | None:
+    """One name for all software components (`arm_claims.measurement_of`), None where there are none."""
+    listed = [{"measurement_value": part.digest, "signer_id": part.signer} for part in components(tee)]
+    return measurement_of(listed) if listed else None
 
 
 def _component(claims: Claim) -> Component | None:
@@ -163,8 +190,8 @@ def _has_bits(reference: ReferenceMeasurement, named: Claim) -> bool:
 
 
 def _has_register(name: str, digests: tuple[bytes, ...], tee: TeeClaims) -> bool:
-    """A register by its claim's path, or by its number: of a TPM's banks, Nitro's PCRs, TDX's RTMRs."""
-    paths = (name, f"rtmr.{name}", f"rtmr{name}", f"pcrs.{name}", f"vtpm.pcrs.{name}")
+    """A register by its claim's path, or by its number: PCRs of a TPM's banks or of Nitro, RTMRs, a realm's REMs."""
+    paths = (name, f"rtmr{name}", f"hardware.rtmr{name}", f"realm.extensible_measurements.{name}", f"pcrs.{name}")
     for digest in digests:
         bank = f"sha{len(digest) * 8}"
         for path in (*paths, f"pcrs.{bank}.{name}", f"vtpm.pcrs.{bank}.{name}"):

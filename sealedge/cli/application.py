@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "receipt": "Check receipts offline.",
     "evidence": "Check a TEE's evidence offline.",
     "endorsements": "Keep what vendors say of their TEEs: certificates, revocation lists, TCB information.",
+    "policy": "Show a verifier's policy, and try a new one on stored evidence.",
     "revoke": "Revoke a chip, measurement, model, credential or key.",
     "measure": "Show the measurement of this installation's enclave.",
     "watch": "Watch who says what on a fleet's topics, never its content.",

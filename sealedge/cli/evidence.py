@@ -10,7 +10,6 @@ from sealedge.cli.options import FILE, as_json, moment, print_json
 
 if TYPE_CHECKING:
     from schemas.evidence import Part
-    from schemas.policy import AppraisalPolicy
     from sealedge.operations.evidence import Answer, Question
 
 MAX_NONCE: Final = 64
@@ -77,8 +76,9 @@ def verify(
     """
     from sealedge.operations.endorsements import read_endorsements  # noqa: PLC0415 - not for --help
     from sealedge.operations.evidence import Question  # noqa: PLC0415
+    from sealedge.operations.policy import read_policy  # noqa: PLC0415
 
-    judged = None if policy is None else _policy(policy)
+    judged = None if policy is None else read_policy(policy)
     now = time.time() if at is None else at
     question = Question(kind, {}, now, nonce, judged, read_endorsements(endorsements))
     return _show(_answer(question, files), as_json=as_json)
@@ -103,17 +103,6 @@ def kinds(as_json: bool) -> None:
         for part in form.parts:
             click.echo(f"  {part.name + '=':<19} {part.about}{' (optional)' if part.endorses else ''}")
     click.echo("cmw\n  evidence=           any of these as a conceptual message wrapper (RFC 9999), as on the wire")
-
-
-def _policy(path: Path) -> "AppraisalPolicy":
-    from protocol.errors import ConfigurationError  # noqa: PLC0415 - not for --help
-    from storage.files import read_text  # noqa: PLC0415
-    from verifier.policy import load_policy  # noqa: PLC0415
-
-    try:
-        return load_policy(read_text(path))
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}", finding=error.finding) from None
 
 
 def _part(part: "Part") -> dict[str, object]:

@@ -21,6 +21,22 @@ _NO_TIER = """\
 # which proves nothing about hardware and is for trials only.
 """
 
+_FURTHER = """\
+# What a policy may say besides. `sealedge policy show policy.toml` shows what the whole comes to, and
+# `sealedge policy try new.toml` what a change would do to the agents, before it is made. [reference_values] may
+# name signed CoRIM files and the keys that sign them: corim = ["FILE"], corim_keys = ["FILE"].
+#
+# [tcb]
+# accept = ["UpToDate"]        # Intel's rating of firmware; what is listed besides is accepted and not affirmed
+# [tcb.minimum."sev-snp"]      # AMD rates none: the least of what is reported. Needed for tier "sev-snp"
+# snp = 24
+# microcode = 219
+# [[expect]]                   # a claim that evidence must make, by its path: `sealedge evidence verify` shows claims
+# tier = "tpm"
+# claim = "pcrs.sha256.7"
+# any_of = ["0000000000000000000000000000000000000000000000000000000000000000"]
+"""
+
 
 def table(values: Iterable[tuple[str, Value]], name: str = "") -> str:
     """One table of TOML. JSON's strings, numbers and lists of strings are TOML's, too (TOML 1.0)."""
@@ -52,6 +68,7 @@ def policy(fleet_name: str, tee: Tier | None, measurement: str, configuration: s
             warning + table([("accept", [] if tee is None else [str(tee)])], "tiers"),
             "# `sealedge measure --config agent.toml` prints both for another installation or configuration.",
             table([("measurements", [measurement]), ("configurations", [configuration])], "reference_values"),
+            _FURTHER,
         )
     )
 
