@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from protocol.cmw import unwrap_untrusted
 from protocol.errors import Finding, UnsupportedError
+from verifier.evidence.azure import AzureAppraiser
+from verifier.evidence.cca import CcaAppraiser
+from verifier.evidence.dcap import SgxAppraiser, TdxAppraiser
 from verifier.evidence.ear import EarAppraiser
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Appraiser, Endorsements, TeeClaims
 from verifier.evidence.nitro import NitroAppraiser
+from verifier.evidence.psa import PsaAppraiser
 from verifier.evidence.roots import PINNED_ROOTS, Roots
 from verifier.evidence.simulated import SimulatedAppraiser
 from verifier.evidence.snp import SnpAppraiser
@@ -38,12 +42,18 @@ def by_media_type(appraisers: Iterable[Appraiser]) -> Appraisers:
 
 def appraisers(endorsements: Endorsements, roots: Roots = PINNED_ROOTS) -> Appraisers:
     """Every kind, with the verifier's own endorsements and the roots where chains must end."""
+    snp, tdx = SnpAppraiser(endorsements, roots), TdxAppraiser(endorsements, roots)
     return by_media_type(
         [
             SimulatedAppraiser(),
-            SnpAppraiser(endorsements, roots),
+            snp,
+            SgxAppraiser(endorsements, roots),
+            tdx,
             NitroAppraiser(roots),
+            PsaAppraiser(endorsements),
+            CcaAppraiser(endorsements),
             TpmAppraiser(endorsements),
+            AzureAppraiser(snp, tdx),
             EarAppraiser(endorsements),
         ]
     )
