@@ -75,8 +75,11 @@ class AzureAppraiser:
     ) -> TeeClaims:
         """The hardware's word for the runtime data. `examination` has no valid signature after it: one is to come."""
         given = _snp_parts(parts, evidence, hcl) if hcl.type is ReportType.SNP else _tdx_parts(parts, evidence, hcl)
-        claims = self._hardware[hcl.type].appraise_untrusted(given, now, examination)
-        examination.signature = "unchecked"
+        try:
+            claims = self._hardware[hcl.type].appraise_untrusted(given, now, examination)
+        finally:
+            if examination.signature == "valid":
+                examination.signature = "unchecked"
         if hcl.type is ReportType.SNP:
             _check_vmpl(hcl, examination)
         bound = hcl.is_bound_by(claims.report_data)
