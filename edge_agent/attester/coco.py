@@ -3,11 +3,11 @@
     GET /info                                                  which TEE: {"tee": "snp", ...}
     GET /aa/evidence?runtime_data=BASE64URL&encoding=base64    its evidence, as JSON of a shape of its own
 
-Checked against github.com/confidential-containers/guest-components (api-server-rest, attestation-agent), late 2026:
-the attestation agent hands runtime data to the TEE as it is and pads it with zeroes, so that 64 bytes arrive
-unchanged, and 32 in a TPM's quote. Without `encoding` the bytes would have to be UTF-8, which report data is not:
-older servers, which do not know it, sign its letters, and are refused here. An SVSM makes the agent sign a hash of
-runtime data and manifest: refused here, too.
+Checked against github.com/confidential-containers/guest-components (api-server-rest at 095b098): the attestation
+agent hands runtime data to the TEE as it is and pads it with zeroes, so that 64 bytes arrive unchanged, and 32 in a
+TPM's quote. Without `encoding` the bytes would have to be UTF-8, which report data is not: older servers, which do
+not know it, sign its letters, and are refused here. An SVSM makes the agent sign a hash of runtime data and manifest:
+refused here, too.
 """
 
 import base64

@@ -22,6 +22,9 @@ _STEP: Final = 65_536
 _PAUSE: Final = 0.002
 """Seconds between looks at a program that has closed its streams and is about to end."""
 
+_GRACE: Final = 1.0
+"""Seconds that a killed program has to be gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -71,13 +74,21 @@ def _running(argv: Sequence[str], environment: Mapping[str, str]) -> Iterator[su
         )
     except (OSError, ValueError) as error:
         raise AttesterError(f"{argv[0]} cannot be run: {error}") from None
-    with process:
-        try:
-            yield process
-        finally:
-            # Its whole group: also what it started and left behind. It is not reaped yet, so the number is still its.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its whole group, also what it started and left behind. It is not reaped yet, so the number is still its."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        _stream(stream).close()
+    # What runs as another user cannot be ended from here; it is not waited for either.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
 
 
 def _give(process: subprocess.Popen[bytes], given: bytes) -> None:

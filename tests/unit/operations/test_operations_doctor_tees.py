@@ -11,6 +11,7 @@ from protocol.errors import ConfigurationError
 from sealedge.operations.doctor import Check
 from sealedge.operations.doctor_tees import Machine, check_tees
 from tests.support.configfs import Kernel
+from tests.support.guest_components import GuestComponents, serving
 
 
 def nobody() -> str:
@@ -105,6 +106,12 @@ def test_sgx_outside_an_enclave_cannot_attest(tmp_path: Path) -> None:
 def test_gramine_without_attestation_is_told(tmp_path: Path) -> None:
     check = one(machine(tmp_path, "dev/attestation/attestation_type=none"))
     assert (check.level, "remote_attestation" in check.mend) == ("warn", True)
+
+
+def test_confidential_containers_are_asked_which_tee_they_have(tmp_path: Path) -> None:
+    with serving(GuestComponents("snp", lambda _: b"").answer) as url:
+        check = one(Machine(tmp_path, coco_url=url))
+    assert (check.level, "sev-snp" in check.found, 'attester = "coco"' in check.found) == ("ok", True, True)
 
 
 def test_trustzone_needs_a_program(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_nothing_that_a_program_started_outlives_it(tmp_path: Path) -> None:
             return
         time.sleep(0.01)
     pytest.fail("the child still runs")
+
+
+def test_a_program_that_may_not_be_ended_is_told_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that runs as another user; it ends by itself here."""
+
+    def killpg(group: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    with pytest.raises(AttesterError, match="too long"):
+        attester_of("sleep 0.3", timeout_seconds=0.1).collect(REPORT_DATA)
 
 
 def test_a_program_that_prints_too_much_is_ended() -> None:

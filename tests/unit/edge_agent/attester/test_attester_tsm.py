@@ -17,7 +17,7 @@ from protocol.errors import ConfigurationError, ProtocolMisuseError
 from schemas.evidence import CCA, SNP, TDX
 from schemas.kinds import Tier
 from schemas.reason import Reason
-from tests.support.configfs import Kernel
+from tests.support.configfs import Kernel, KernelEntry
 from tests.synthetic import snp as made
 from verifier.evidence.examination import Examination
 from verifier.evidence.snp import SnpAppraiser
@@ -177,6 +177,14 @@ def test_a_blob_without_end_is_not_read(tmp_path: Path) -> None:
     attester = attester_of(Kernel("tdx_guest", lambda data: (data.ljust(MAX_BLOB + 1, b"x"), b"")), tmp_path)
     with pytest.raises(AttesterError, match="too large"):
         attester.collect(REPORT_DATA)
+
+
+def test_a_kernel_that_does_not_count_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attester = attester_of(Kernel("sev_guest", snp_guest), tmp_path)
+    monkeypatch.setattr(KernelEntry, "_count", lambda entry: entry._put("generation", "many"))
+    with pytest.raises(AttesterError, match="generation is no number"):
+        attester.collect(REPORT_DATA)
+    assert list(tmp_path.iterdir()) == []
 
 
 # The certificate table
