@@ -125,8 +125,10 @@ def parse_foreign_sign1_untrusted(
 
     `tagged` demands tag 18 alone, or no tag: what is tagged is not signed. `understood` are the labels that `crit`
     may name. `alg_protected` demands the algorithm where RFC 9052 §3.1 has it; otherwise it may be unprotected or
-    missing. Raises `MalformedError`, and `UnsupportedError` for the other
-    kinds of COSE message, for algorithms that this code does not know, and for `crit` of other labels.
+    missing.
+
+    Raises `MalformedError`, and `UnsupportedError` for the other kinds of COSE message, for algorithms that this
+    code does not know, and for `crit` of other labels.
     """
     message = decode_foreign_untrusted(data, max_bytes=max_bytes, max_depth=_OUTER_DEPTH, tags=_OUTER_TAGS)
     _check_tag_untrusted(message, tagged)
@@ -205,9 +207,9 @@ def _check_crit_untrusted(headers: dict[Any, Any], unprotected: dict[Any, Any], 
 def _check_alg_untrusted(signed: ForeignSign1, protected: bool) -> None:
     if protected and Header.ALG not in signed.headers:
         raise MalformedError("the algorithm is not in the protected header", finding=Finding("alg", "protected", "not"))
-    algorithm: object = signed.algorithm
-    if algorithm is not None and not (isinstance(algorithm, int) and algorithm in _KNOWN):
-        finding = Finding("alg", "ECDSA or Ed25519", str(algorithm)[:32])
+    named, algorithm = Header.ALG in signed.headers or Header.ALG in signed.unprotected, signed.algorithm
+    if named and not (isinstance(algorithm, int) and algorithm in _KNOWN):
+        finding = Finding("alg", "ECDSA or Ed25519", ascii(algorithm)[:32])
         raise UnsupportedError("a signature algorithm that is not accepted", finding=finding)
 
 
