@@ -1,0 +1,52 @@
+"""Random damage to valid evidence of every kind (P5, P14): refused by name, or nothing that was said has changed.
+
+A false accept is damaged evidence that is accepted as saying something else. What is accepted as saying the same is
+outside of what anybody signed: filler behind a quote, blanks in JSON and PEM, a TPM log's descriptions of events.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from protocol.errors import RemoteError
+from tests.support.mutations import Mutation, mutate
+from tests.synthetic.exhibit import Exhibit
+from tests.synthetic.exhibits import EXHIBITS
+
+TOTAL = 100_000
+each_kind = pytest.mark.parametrize("make", EXHIBITS.values(), ids=EXHIBITS)
+
+
+def damaged(exhibit: Exhibit, count: int, seed: int) -> Iterator[tuple[str, Mutation]]:
+    """Only what evidences: an endorsement that is damaged is another one, and has tests of its own."""
+    rng = random.Random(seed)
+    names = [part.name for part in exhibit.appraiser.form.parts if not part.endorses and part.name in exhibit.parts]
+    for _ in range(count):
+        name = rng.choice(names)
+        yield name, mutate(exhibit.parts[name], rng)
+
+
+def false_accepts(exhibit: Exhibit, count: int, seed: int) -> list[str]:
+    """Raises whatever is raised that is no `RemoteError`."""
+    genuine = exhibit.appraise()
+    found = []
+    for name, mutation in damaged(exhibit, count, seed):
+        try:
+            claims = exhibit.with_part(name, mutation.data).appraise()
+        except RemoteError:
+            continue
+        if claims != genuine:
+            found.append(f"{name}: {mutation.how} at {sorted(mutation.touched)[:4]}, seed {seed}")
+    return found
+
+
+@each_kind
+def test_damaged_evidence_is_never_accepted_as_saying_something_else(make: Callable[[], Exhibit]) -> None:
+    assert false_accepts(make(), 200, seed=random.SystemRandom().randrange(2**32)) == []
+
+
+@pytest.mark.slow
+@each_kind
+def test_a_hundred_thousand_times(make: Callable[[], Exhibit]) -> None:
+    assert false_accepts(make(), -(-TOTAL // len(EXHIBITS)), seed=9334) == []
