@@ -17,6 +17,10 @@ from protocol.cbor import decode_untrusted, encode
 from protocol.errors import ConfigurationError, Finding, RemoteError
 from storage.files import read_private, write_private
 
+# noDA: without it a power cut while the key is in use counts as a guess at its password, and some dozens of these lock
+# the TPM (Part 1 §19.8). There is no password to guess.
+_AK_ATTRIBUTES: Final = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign"
+
 _CERTIFICATE_INDEX: Final = {"rsa": "0x01C00002", "ecc": "0x01C0000A"}
 """Where a maker leaves the EK's certificate: RSA 2048 and ECC P-256 (TCG EK Credential Profile 2.5 §2.2.1.4)."""
 
@@ -105,9 +109,11 @@ class MachineKeys:
         desk.flush()
 
     def _create_ak(self, desk: TpmDesk) -> None:
-        kind = ("-G", "ecc", "-g", "sha256", "-s", "ecdsa")
-        desk.run("createak", "-Q", "-C", _EK, *kind, "-c", _AK, "-u", _PUBLIC, "-r", _PRIVATE)
+        with desk.endorsement_session() as session:
+            what = ("-G", "ecc256:ecdsa-sha256:null", "-g", "sha256", "-a", _AK_ATTRIBUTES)
+            desk.run("create", "-Q", "-C", _EK, "-P", session, *what, "-u", _PUBLIC, "-r", _PRIVATE)
         desk.flush()
+        self._load(desk)
         desk.run("readpublic", "-Q", "-c", _AK, "-f", "der", "-o", "ak.der")
         desk.flush()
         content = encode([desk.read(_PUBLIC), desk.read(_PRIVATE), desk.read("ak.der")])
@@ -117,11 +123,14 @@ class MachineKeys:
         key = self.read()
         desk.write(_PUBLIC, key.public)
         desk.write(_PRIVATE, key.private)
+        try:
+            self._load(desk)
+        except TpmError as error:
+            raise TpmError(f"{self._path}: is not a key of this TPM ({error})") from None
+
+    def _load(self, desk: TpmDesk) -> None:
         with desk.endorsement_session() as session:
-            try:
-                desk.run("load", "-Q", "-C", _EK, "-P", session, "-u", _PUBLIC, "-r", _PRIVATE, "-c", _AK)
-            except TpmError as error:
-                raise TpmError(f"{self._path}: is not a key of this TPM ({error})") from None
+            desk.run("load", "-Q", "-C", _EK, "-P", session, "-u", _PUBLIC, "-r", _PRIVATE, "-c", _AK)
         desk.flush()
 
     def _read_certificate(self, desk: TpmDesk) -> bytes | None:

@@ -17,6 +17,9 @@ MAX_SEALED: Final = 128
 
 _MAX_BLOB: Final = 4096
 _ATTRIBUTES: Final = "fixedtpm|fixedparent|adminwithpolicy|noda"
+_STORAGE: Final = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
+"""Of a storage root key; noDA as in `edge_agent.attester.tpm_keys`."""
+
 _PARENT, _PUBLIC, _PRIVATE = "parent.ctx", "sealed.pub", "sealed.priv"
 
 
@@ -55,7 +58,7 @@ class TpmSealer:
 
     def _create_parent(self, desk: TpmDesk) -> None:
         """A storage key, made anew from the TPM's seed, always the same."""
-        desk.run("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc", "-c", _PARENT)
+        desk.run("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc", "-a", _STORAGE, "-c", _PARENT)
         desk.flush()
 
 
