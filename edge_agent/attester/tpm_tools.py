@@ -53,11 +53,14 @@ class TpmTools:
     def desk(self) -> Iterator["TpmDesk"]:
         """A folder in which commands read and write; it goes, and the TPM is cleared of objects, at the end."""
         with tempfile.TemporaryDirectory(prefix="sealedge-tpm-") as folder:
-            desk = TpmDesk(self, Path(folder))
+            desk, answers = TpmDesk(self, Path(folder)), True
             try:
                 yield desk
+            except TpmError as error:
+                answers = error.reason is not Reason.TIMEOUT
+                raise
             finally:
-                if self.tcti is not None:
+                if answers and self.tcti is not None:
                     # What went wrong before matters more than what is left behind.
                     with suppress(TpmError):
                         desk.flush()
