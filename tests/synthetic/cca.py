@@ -81,12 +81,19 @@ def cca(
     key: bytes | None = None,
     record_type: Any = 263,
     alone: bool = False,
+    platform_only: Mapping[Any, Any] | None = None,
+    realm_only: Mapping[Any, Any] | None = None,
 ) -> Exhibit:
-    """A valid pair of tokens, but for what is given: `platform` and `realm` replace claims, `rak` the realm's key."""
+    """A valid pair of tokens, but for what is given.
+
+    `platform` and `realm` replace claims, `platform_only` and `realm_only` all of them, `rak` the realm's key.
+    """
     rak = cose_key(realm_key()) if rak is None else rak
-    realm_set = _merged({**REALM_CLAIMS, 44237: rak}, realm)
-    digest = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384}.get(realm_set.get(44240), hashlib.sha512)
-    platform_set = _merged({**PLATFORM_CLAIMS, 10: digest(rak).digest()}, platform)
+    keyed = {44237: rak, 44240: REALM_CLAIMS[44240]}
+    realm_set = _merged({**REALM_CLAIMS, **keyed} if realm_only is None else {**realm_only, **keyed}, realm)
+    digest = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384}.get(str(realm_set.get(44240)), hashlib.sha512)
+    bound = {**PLATFORM_CLAIMS, 10: digest(rak).digest()}
+    platform_set = _merged(bound if platform_only is None else platform_only, platform)
     platform_token = sign1(platform_signer or platform_key(), dumps(platform_set), **dict(platform_cose or {}))
     realm_token = sign1(realm_signer or realm_key(), dumps(realm_set), **dict(realm_cose or {}))
     tokens = {PLATFORM: platform_token, REALM: realm_token}
