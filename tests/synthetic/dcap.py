@@ -91,6 +91,8 @@ def _report(options: Options, report_data: bytes) -> bytes:
 
 
 def _certification(options: Options, intel: Intel) -> bytes:
+    if options.certification is not None:
+        return options.certification
     tail = options.components + le(options.pce_svn) + bytes(2)
     given = {1: options.ppid + tail, 2: bytes(256) + tail, 3: bytes(384) + tail, 4: intel.pck.pem}
     return given.get(options.certification_type, intel.chain() + b"\0" * options.nul)

@@ -41,6 +41,24 @@ def signature(name: str, content: bytes) -> bytes:
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
+@cache
+def _issued(role: str, name: str, issuer: Holder | None, window: tuple[float, float], extension: bytes) -> Holder:
+    """The same certificate each time: signatures are random."""
+    oid = x509.ObjectIdentifier(SGX_EXTENSION)
+    return issue(
+        name,
+        key(role),
+        issuer,
+        ca=role in ("root", "ca"),
+        path_length={"root": 1, "ca": 0}.get(role),
+        begins=window[0],
+        ends=window[1],
+        serial=int.from_bytes(hashlib.sha256(role.encode()).digest()[:8], "big"),
+        extensions=(x509.UnrecognizedExtension(oid, extension),) if extension else (),
+        may_sign=role in ("root", "ca"),
+    )
+
+
 class Intel:
     """Root, certificates of one platform, and what is published about it."""
 
@@ -48,33 +66,16 @@ class Intel:
         self.options = options
         self.root = self._holder("root", "Intel SGX Root CA", None)
         self.ca = self._holder("ca", f"Intel SGX PCK {options.ca} CA", self.root)
-        extension = x509.UnrecognizedExtension(
-            x509.ObjectIdentifier(SGX_EXTENSION), sgx_extension(options.ppid, options.components, options.pce_svn)
-        )
+        extension = sgx_extension(options.ppid, options.components, options.pce_svn)
         self.pck = self._holder("pck", "Intel SGX PCK Certificate", self.ca, extension)
         self.signer = self._holder("signer", "Intel SGX TCB Signing", self.root)
 
-    def _holder(self, role: str, name: str, issuer: Holder | None, *extensions: x509.ExtensionType) -> Holder:
-        options, is_ca = self.options, role in ("root", "ca")
-        begins, ends = options.windows.get(role, (START - MANY_YEARS, START + MANY_YEARS))
-        certificate = issue(
-            options.names.get(role, name),
-            key(role),
-            issuer,
-            ca=is_ca,
-            path_length={"root": 1, "ca": 0}.get(role),
-            begins=begins,
-            ends=ends,
-            serial=int.from_bytes(hashlib.sha256(role.encode()).digest()[:8], "big"),
-            extensions=extensions,
-            may_sign=is_ca,
-        )
+    def _holder(self, role: str, name: str, issuer: Holder | None, extension: bytes = b"") -> Holder:
+        options = self.options
         if role in options.issued_by and issuer is not None:
-            forger = Holder(issuer.certificate, key(options.issued_by[role]))
-            certificate = issue(
-                name, key(role), forger, ca=is_ca, begins=begins, ends=ends, extensions=extensions, may_sign=is_ca
-            )
-        return certificate
+            issuer = Holder(issuer.certificate, key(options.issued_by[role]))
+        window = options.windows.get(role, (START - MANY_YEARS, START + MANY_YEARS))
+        return _issued(role, options.names.get(role, name), issuer, window, extension)
 
     def chain(self) -> bytes:
         return self.pck.pem + self.ca.pem + self.root.pem

@@ -45,6 +45,7 @@ class Options:
     signed_by: str = "attestation"
     qe_signed_by: str = "pck"
     certification_type: int = 5
+    certification: bytes | None = None
     filler: bytes = b""
     nul: bool = True
     ppid: bytes = PPID
