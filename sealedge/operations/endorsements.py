@@ -12,10 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import verifier
 from protocol.errors import ConfigurationError
 from protocol.messages import digest
 from storage.files import read_bytes
+from verifier import endorsements
 from verifier.endorsements import HeldEndorsements, check_name
 
 SUFFIXES: Final = (".der", ".pem", ".json", ".crl")
@@ -24,7 +24,8 @@ MAX_BYTES: Final = 1 << 20
 """Of one file; a long revocation list has some 100,000."""
 
 MAX_TOTAL: Final = 64 << 20
-ISSUERS: Final = Path(verifier.__file__).parent / "issuers"
+ISSUERS: Final = Path(endorsements.__file__).with_name("issuers")
+"""By a module's file: a working directory that holds a folder `verifier` would stand for the package itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,13 @@ from protocol.revocation import BUCKET as REVOCATIONS
 from protocol.trust import Trust
 from schemas.policy import AppraisalPolicy
 from schemas.reason import Reason
-from sealedge.operations.endorsements import read_endorsements
 from sealedge.operations.parties.basis import STATE_FILE, open_trust
+from sealedge.operations.parties.verifier import appraisers_of
 from sealedge.operations.settings import VerifierSettings
 from storage.store import MemoryStore, SqliteStore
 from verifier.appraisal import appraise
-from verifier.evidence import Appraisers, appraisers
+from verifier.evidence import Appraisers
 from verifier.evidence.examination import Examination
-from verifier.policy import roots_of
 from verifier.presentation import authenticate_untrusted, parse_presentation_untrusted
 from verifier.records import AppraisedEvidence
 from verifier.verdicts import BUCKET as VERDICTS
@@ -74,8 +73,7 @@ def try_policy(policy: AppraisalPolicy, settings: VerifierSettings) -> list[Tria
     """
     store = copy_of_store(settings.path(settings.state) / STATE_FILE)
     trust = open_trust(settings, store)
-    folder = None if settings.endorsements is None else settings.path(settings.endorsements)
-    kinds = appraisers(read_endorsements(folder), roots_of(policy))
+    kinds = appraisers_of(settings, policy)
     trials = (_trial(kept, policy, trust, kinds) for kept in Verdicts(store))
     return sorted(trials, key=lambda trial: trial.agent)
 
