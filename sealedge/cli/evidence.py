@@ -101,7 +101,7 @@ def kinds(as_json: bool) -> None:
     for name, form in FORMATS.items():
         click.echo(name)
         for part in form.parts:
-            click.echo(f"  {part.name + '=':<19} {part.about}{' (optional)' if part.endorses else ''}")
+            click.echo(f"  {part.name + '=':<19} {part.about}{' (or from the folder)' if part.endorses else ''}")
     click.echo("cmw\n  evidence=           any of these as a conceptual message wrapper (RFC 9999), as on the wire")
 
 

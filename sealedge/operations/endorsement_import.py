@@ -62,7 +62,8 @@ class Importing:
 
         Raises `RemoteError`s for what is forged or has no path to a pinned root.
         """
-        self._pool += [each for one in found for each in one.certificates]
+        # What came with a piece before what was kept earlier: signers are renewed under their old names.
+        self._pool = [*(each for one in found for each in one.certificates), *self._pool]
         pieces = {piece.name: piece for one in found for piece in one.pieces}
         return [self._endorsement(piece) for piece in pieces.values()]
 

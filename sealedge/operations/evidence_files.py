@@ -39,13 +39,6 @@ _JSON: Final[Mapping[str, Callable[[bytes], Mapping[str, bytes]]]] = {
 }
 """Whose JSON `json=` takes without `field=`."""
 
-_FOLDERS: Final[Mapping[str, Callable[[Mapping[str, bytes]], Mapping[str, bytes]]]] = {
-    SGX.name: qvl_untrusted,
-    TDX.name: qvl_untrusted,
-    TPM.name: parts_from_gce_folder,
-}
-"""Whose folders have files of other names than the parts."""
-
 
 def parts_of(kind: str, arguments: Sequence[str]) -> dict[str, bytes]:
     """The parts that the arguments name, untrusted. Raises `ConfigurationError`, `MalformedError` for containers."""
@@ -121,8 +114,10 @@ def _folder(kind: str, folder: Path) -> Mapping[str, bytes]:
     files, known = _files(folder), names_of(kind)
     stems = {Path(name).stem: content for name, content in files.items()}
     parts = {name: _content(kind, name, stems[name]) for name in known if name in stems}
-    if kind in _FOLDERS and known[0] not in parts:
-        parts = {**parts, **_FOLDERS[kind](files)}
+    if kind == TPM.name and known[0] not in parts:
+        parts |= parts_from_gce_folder(files)
+    if kind in {SGX.name, TDX.name}:
+        parts = {**qvl_untrusted(files), **parts}
     if known[0] not in parts:
         raise ConfigurationError(f"{folder}: has no file for {known[0]}, such as {known[0]}.bin")
     return parts

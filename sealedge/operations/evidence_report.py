@@ -14,7 +14,7 @@ from verifier.evidence.interface import Claim
 MAX_SHOWN: Final = 64
 """Characters of a value in a line; JSON has the whole."""
 
-MAX_LINE: Final = 240
+MAX_LINE: Final = 200
 MAX_CLAIMS: Final = 60
 _HEADLINE: Final = {"accept": "ACCEPTED", "refuse": "REFUSED", "malformed": "MALFORMED"}
 _NO_REPORT: Final = "there was no report: the certificate is its vendor's, and nothing is attested"
@@ -114,15 +114,16 @@ def _told(line: Line) -> str:
 
 
 def _grouped(claims: Mapping[str, Claim], above: str = "") -> Iterator[str]:
-    """Claims by the dotted path that a policy names them by; the last level of a group on one line."""
-    for name, claim in claims.items():
-        if not isinstance(claim, Mapping):
-            yield f"{above}{name} = {_text(jsonable(claim))}"
-        elif any(isinstance(each, Mapping) for each in claim.values()):
-            yield from _grouped(claim, f"{above}{name}.")
-        else:
-            said = ", ".join(f"{inner}={_text(jsonable(each))}" for inner, each in claim.items())
-            yield f"{above}{name}: {said if len(said) <= MAX_LINE else said[: MAX_LINE - 1] + '…'}"
+    """Claims by the dotted path that a policy names them by; the single ones of a group on one line if they fit."""
+    single = {name: _text(jsonable(each)) for name, each in claims.items() if not isinstance(each, Mapping)}
+    together = f"{above[:-1]}: " + ", ".join(f"{name}={value}" for name, value in single.items())
+    if above and single and len(together) <= MAX_LINE:
+        yield together
+    else:
+        yield from (f"{above}{name} = {value}" for name, value in single.items())
+    for name, each in claims.items():
+        if isinstance(each, Mapping):
+            yield from _grouped(each, f"{above}{name}.")
 
 
 def _text(value: object) -> str:
