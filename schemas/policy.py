@@ -11,7 +11,7 @@ name = "plant"                        allow_debug, allow_migration = false; leas
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from schemas.attestation import TierName
 from schemas.base import Text
@@ -20,7 +20,6 @@ from schemas.reference_values import ReferenceDocument
 HexDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HexMeasurement = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$")]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
 AcceptableTcb = Literal[
@@ -35,6 +34,16 @@ AcceptableTcb = Literal[
 """TCB statuses that a policy may put up with. Revoked levels, and those that match none, are not among them."""
 
 ExpectableAspect = Literal["configuration", "executables", "file_system", "storage_opaque", "sourced_data"]
+
+
+def _value(value: object) -> bool | int | str:
+    """One fault for all types, where a union would name each that did not fit."""
+    if isinstance(value, str) or (isinstance(value, int) and -(2**63) <= value < 2**64):
+        return value
+    raise ValueError("Input should be true, false, text, or a whole number of 64 bits")
+
+
+Value = Annotated[bool | int | str, PlainValidator(_value)]
 
 
 class _Section(BaseModel):
@@ -116,7 +125,7 @@ class Expectation(_Section):
 
     tier: TierName
     claim: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    any_of: tuple[bool | Number | str, ...] = Field(min_length=1, max_length=256)
+    any_of: tuple[Value, ...] = Field(min_length=1, max_length=256)
     aspect: ExpectableAspect = "configuration"
 
 

@@ -25,6 +25,8 @@ _REFUSED: Final[Mapping[ExpectableAspect, int]] = {
     "sourced_data": CONTRAINDICATED_SOURCES,
 }
 
+_MAX_INDEX_DIGITS: Final = 4
+
 
 def expectations(tee: TeeClaims, policy: AppraisalPolicy, line: str) -> Iterator[Check]:
     """One line for each expectation of this tier. A claim that is missing meets none."""
@@ -52,11 +54,15 @@ def claim_at(claims: Mapping[str, Claim], path: str) -> Claim:
     for name in path.split("."):
         if isinstance(found, Mapping):
             found = found.get(name)
-        elif isinstance(found, tuple) and name.isdecimal() and len(name) <= 4 and int(name) < len(found):
+        elif isinstance(found, tuple) and _is_index(name) and int(name) < len(found):
             found = found[int(name)]
         else:
             return None
     return found
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= _MAX_INDEX_DIGITS
 
 
 def shown(claim: Claim) -> str:
