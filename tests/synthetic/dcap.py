@@ -48,7 +48,8 @@ def exhibit(options: Options, endorsements: Endorsements = NO_ENDORSEMENTS) -> E
 def quote(options: Options, intel: Intel) -> bytes:
     """The quote of one enclave or trust domain, by an enclave of a platform of `intel`."""
     signed = _header(options) + _body(options)
-    point = key("attestation").public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    known = key("attestation").public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    point = known if options.point is None else options.point
     bound = hashlib.sha256((point if options.key_bound else bytes(64)) + options.authentication).digest()
     report = _report(options, bound + bytes(32))
     enclave = report + signature(options.qe_signed_by, report)
@@ -95,4 +96,4 @@ def _certification(options: Options, intel: Intel) -> bytes:
         return options.certification
     tail = options.components + le(options.pce_svn) + bytes(2)
     given = {1: options.ppid + tail, 2: bytes(256) + tail, 3: bytes(384) + tail, 4: intel.pck.pem}
-    return given.get(options.certification_type, intel.chain() + b"\0" * options.nul)
+    return given.get(options.certification_type, intel.chain() + b"\0")

@@ -42,12 +42,12 @@ class Options:
     qe: Mapping[str, bytes] = field(default_factory=dict)
     authentication: bytes = bytes(range(32))
     key_bound: bool = True
+    point: bytes | None = None
     signed_by: str = "attestation"
     qe_signed_by: str = "pck"
     certification_type: int = 5
     certification: bytes | None = None
     filler: bytes = b""
-    nul: bool = True
     ppid: bytes = PPID
     fmspc: bytes = FMSPC
     components: bytes = COMPONENTS

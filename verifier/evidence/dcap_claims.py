@@ -11,14 +11,16 @@ from verifier.evidence.interface import Claim
 
 _NUMBERS = ("isv_prod_id", "isv_svn", "config_svn", "vmid")
 _SGX_DEBUG = 0x02
-_TD_DEBUG = 0x01
 
 
 def is_debug(quote: Quote) -> bool:
-    """Whether the host may look inside: ATTRIBUTES.DEBUG of an enclave, TUD.DEBUG of a trust domain."""
+    """Whether the host may look inside: ATTRIBUTES.DEBUG of an enclave, any bit of TUD of a trust domain.
+
+    TUD is the first byte of TD attributes: DEBUG, and seven bits that are reserved for more of its kind.
+    """
     if quote.tee == Tee.SGX:
         return bool(quote.body.field("attributes")[0] & _SGX_DEBUG)
-    return bool(quote.body.field("td_attributes")[0] & _TD_DEBUG)
+    return quote.body.field("td_attributes")[0] != 0
 
 
 def claims_of(quote: Quote, platform: Platform, collateral: Collateral, rating: Rating) -> Mapping[str, Claim]:

@@ -107,7 +107,7 @@ def collateral_untrusted(pieces: Mapping[str, bytes]) -> Collateral:
     )
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _tcb_info_untrusted(data: bytes) -> Signed[TcbInfo]:
     content, signature = _cut_untrusted(data, TCB_INFO)
     return Signed(_read_untrusted(TcbInfo, content, TCB_INFO), content, signature)
@@ -146,7 +146,7 @@ def _read_untrusted(model: type[D], content: bytes, name: str) -> D:
         ) from None
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _pieces_untrusted(data: bytes) -> Mapping[str, bytes]:
     """The object of dcap-qvl: documents as text, signatures and revocation lists in hex, chains in PEM."""
     _check_size(data, "collateral")

@@ -125,7 +125,16 @@ def _signed(
 def _answer(question: _Question) -> str:
     """A status, or why dcap-qvl refuses."""
     root = question.path[-1]
-    collateral = dcap_qvl.QuoteCollateralV3(
+    try:
+        collateral = _collateral(question, root)
+        report = dcap_qvl.verify_with_root_ca(question.quote, collateral, root.public_bytes(Encoding.DER), question.now)
+    except ValueError as error:
+        return f"refused: {error}"
+    return str(_SAME.get(report.status, report.status))
+
+
+def _collateral(question: _Question, root: x509.Certificate) -> dcap_qvl.QuoteCollateralV3:
+    return dcap_qvl.QuoteCollateralV3(
         pck_crl_issuer_chain=_pem(question.path[1:]),
         root_ca_crl=question.root_crl.x509.public_bytes(Encoding.DER),
         pck_crl=question.pck_crl.x509.public_bytes(Encoding.DER),
@@ -136,11 +145,6 @@ def _answer(question: _Question) -> str:
         qe_identity=question.qe[0].decode(),
         qe_identity_signature=question.qe[1],
     )
-    try:
-        report = dcap_qvl.verify_with_root_ca(question.quote, collateral, root.public_bytes(Encoding.DER), question.now)
-    except ValueError as error:
-        return f"refused: {error}"
-    return str(_SAME.get(report.status, report.status))
 
 
 def _with_root(chain: tuple[x509.Certificate, ...], root: x509.Certificate) -> tuple[x509.Certificate, ...]:

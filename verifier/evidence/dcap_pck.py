@@ -37,6 +37,9 @@ CA_NAMES: Final[Mapping[str, Literal["platform", "processor"]]] = {
 _PPID_SIZES: Final[Mapping[int, int]] = {PLAIN_PPID: 16, 2: 256, 3: 384}
 """Bytes, by type of certification data: in plain, or encrypted to Intel and therefore not compared."""
 
+_LINE_ENDINGS: Final = ((b"", b""), (b"\r", b"\r"), (b"\r", b""))
+"""Before the line feed: of all lines but the last, and of the last."""
+
 _EXTENSION: Final = "1.2.840.113741.1.13.1"
 _FLAGS: Final = {
     "dynamic_platform": f"{_EXTENSION}.7.1",
@@ -93,7 +96,7 @@ def verify_quote(
         examination.demand(holds, "pck.subject", expected, found, message, reason=Reason.UNKNOWN_SIGNER)
     platform = _platform(leaf)
     _check_certification_data(quote, platform)
-    vouched = _is_report_signed(leaf, quote.qe_report.content, quote.qe_signature)
+    vouched = is_signed_by(leaf, quote.qe_signature, quote.qe_report.content)
     examination.signature_checked(vouched, "quote.qe-report", "the PCK certificate")
     bound = hashlib.sha256(quote.attestation_key + quote.qe_authentication).digest() + bytes(32)
     holds = quote.qe_report.field("report_data") == bound
@@ -101,6 +104,16 @@ def verify_quote(
     holds = _is_quote_signed(quote.attestation_key, quote.signed, quote.signature)
     examination.signature_checked(holds, "quote.signature", "the attestation key")
     return platform
+
+
+@lru_cache(maxsize=1024)
+def is_signed_by(certificate: x509.Certificate, signature: bytes, message: bytes) -> bool:
+    """Whether the key of `certificate` made `signature` over `message`; remembered."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return ecdsa_holds(key, signature, message)
 
 
 def ecdsa_holds(key: object, signature: bytes, message: bytes) -> bool:
@@ -113,15 +126,6 @@ def ecdsa_holds(key: object, signature: bytes, message: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-@lru_cache(maxsize=1024)
-def _is_report_signed(leaf: x509.Certificate, report: bytes, signature: bytes) -> bool:
-    try:
-        key = leaf.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return ecdsa_holds(key, signature, report)
 
 
 def _is_quote_signed(point: bytes, signed: bytes, signature: bytes) -> bool:
@@ -140,14 +144,19 @@ def _attestation_key(point: bytes) -> ec.EllipticCurvePublicKey:
 @lru_cache(maxsize=512)
 def _embedded_untrusted(text: bytes, count: int | None = None) -> tuple[x509.Certificate, ...]:
     path = certificates_untrusted(text, "quote.certification-data")
-    unix = b"".join(each.public_bytes(Encoding.PEM) for each in path)
-    dos = unix.replace(b"\n", b"\r\n")
-    forms = {form + end for form in (unix, unix[:-1], dos, dos[:-2]) for end in (b"", b"\0")}
-    if text not in forms:
-        finding = Finding("quote.certification-data", "certificates in PEM, once each, and at most one NUL", "more")
+    if not _is_plain_pem(text, path):
+        finding = Finding("quote.certification-data", "certificates in PEM, and at most one NUL", "something between")
         raise MalformedError("the certificates of the quote are not in plain PEM", finding=finding)
     _check_length(path, "quote.certification-data", count)
     return path
+
+
+def _is_plain_pem(text: bytes, path: tuple[x509.Certificate, ...]) -> bool:
+    """Whether `text` is these certificates, in lines of one kind of ending, with empty lines at most between them."""
+    lines = [line for line in text.removesuffix(b"\0").split(b"\n") if line]
+    plain = b"".join(each.public_bytes(Encoding.PEM) for each in path).splitlines()
+    forms = ([line + end for line in plain[:-1]] + [plain[-1] + last] for end, last in _LINE_ENDINGS)
+    return any(lines == form for form in forms)
 
 
 def _check_length(path: tuple[x509.Certificate, ...], name: str, count: int | None = None) -> None:

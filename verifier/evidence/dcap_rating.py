@@ -5,7 +5,6 @@ collateral is genuine, and nobody knows how old its firmware is.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -23,7 +22,7 @@ from verifier.evidence.certificates import (
 )
 from verifier.evidence.dcap_body import Body
 from verifier.evidence.dcap_collateral import PCK_CRL, QE_IDENTITY, ROOT_CRL, TCB_INFO, Collateral, Signed
-from verifier.evidence.dcap_pck import Platform, ecdsa_holds
+from verifier.evidence.dcap_pck import Platform, is_signed_by
 from verifier.evidence.dcap_quote import Quote, Tee
 from verifier.evidence.dcap_tcb import (
     Document,
@@ -151,16 +150,11 @@ def _verify_document(
     examination: Examination,
     name: str,
 ) -> None:
-    holds = _is_signed(signer, signed.signature, signed.content)
+    holds = is_signed_by(signer, signed.signature, signed.content)
     found = "valid" if holds else "invalid"
     examination.demand(holds, f"{name}.signature", f"a signature by {SIGNER}", found, f"{name} is forged")
     document: Document = signed.document
     check_window(document.issued.timestamp(), document.next_update.timestamp(), now, examination, name)
-
-
-@lru_cache(maxsize=256)
-def _is_signed(signer: x509.Certificate, signature: bytes, content: bytes) -> bool:
-    return ecdsa_holds(signer.public_key(), signature, content)
 
 
 def _rate_qe(quote: Quote, identity: EnclaveIdentity | None, examination: Examination) -> _Part:

@@ -80,6 +80,7 @@ def test_a_chip_is_a_platform() -> None:
     [
         (sgx, {"attributes": bytes.fromhex("0700000000000000e700000000000000")}),
         (tdx, {"td_attributes": bytes.fromhex("0100001000000000")}),
+        (tdx, {"td_attributes": bytes.fromhex("8000001000000000")}),
     ],
 )
 @pytest.mark.parametrize("form", ["collateral", "none"])

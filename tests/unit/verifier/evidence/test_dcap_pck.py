@@ -3,15 +3,19 @@
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.errors import AppraisalError, AuthenticationError, FreshnessError, MalformedError
 from schemas.reason import Reason
 from tests.synthetic.dcap import sgx, tdx
-from tests.synthetic.dcap_intel import Intel, signature
+from tests.synthetic.dcap_intel import Intel, key, signature
 from tests.synthetic.dcap_shapes import COMPONENTS, PPID, Options
 from tests.synthetic.pki import DAY, START
 from verifier.endorsements import NO_ENDORSEMENTS
 from verifier.evidence.dcap import SgxAppraiser
+from verifier.evidence.dcap_pck import ecdsa_holds, is_signed_by
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import TcbStatus
 
@@ -139,9 +143,68 @@ def test_a_chain_that_is_none(change: Any) -> None:
         exhibit.with_part("pck_chain", change(exhibit.parts["pck_chain"])).appraise()
 
 
-@pytest.mark.parametrize("nul", [True, False])
-def test_embedded_chains_end_in_nul_or_not(nul: bool) -> None:
-    assert sgx(nul=nul).appraise().tcb_status == TcbStatus.UP_TO_DATE
+def dos(text: bytes) -> bytes:
+    return text.replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: text,
+        lambda text: text + b"\0",
+        lambda text: text[:-1],
+        lambda text: text[:-1] + b"\0",
+        lambda text: text.replace(b"-----BEGIN", b"\n-----BEGIN") + b"\n\0",
+        dos,
+        lambda text: dos(text)[:-2],
+        lambda text: dos(text) + b"\0",
+    ],
+)
+def test_embedded_chains_in_plain_pem(form: Any) -> None:
+    chain = Intel(Options()).chain()
+    assert sgx(certification=form(chain)).appraise().tcb_status == TcbStatus.UP_TO_DATE
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: text + b"\0\0",
+        lambda text: b"x" + text,
+        lambda text: text + b"Subject: nobody\n",
+        lambda text: text.replace(b"\n", b" \n"),
+        lambda text: text.replace(b"\n", b"\r\n", 1),
+        lambda text: text.replace(b"-----\nMII", b"-----\n\tMII", 1),
+        lambda text: text.replace(b"\n-----END", b"=\n-----END", 1),
+    ],
+)
+def test_embedded_chains_with_something_between(form: Any) -> None:
+    chain = Intel(Options()).chain()
+    with pytest.raises(MalformedError):
+        sgx(certification=form(chain)).appraise()
+
+
+def test_signatures_are_of_p256_and_64_bytes() -> None:
+    message, other = b"message", ec.generate_private_key(ec.SECP384R1())
+    made = signature("pck", message)
+    assert ecdsa_holds(key("pck").public_key(), made, message)
+    assert not ecdsa_holds(key("pck").public_key(), made + b"\0", message)
+    assert not ecdsa_holds(key("pck").public_key(), bytes(64), message)
+    assert not ecdsa_holds(other.public_key(), made, message)
+    assert not ecdsa_holds(Ed25519PrivateKey.generate().public_key(), made, message)
+
+
+def test_a_key_that_cannot_be_read_signs_nothing() -> None:
+    class Unreadable:
+        def public_key(self) -> None:
+            raise UnsupportedAlgorithm("no such curve")
+
+    assert not is_signed_by(Unreadable(), bytes(64), b"message")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("point", [bytes(64), b"\xff" * 64, bytes(32) + b"\1" * 32])
+def test_an_attestation_key_that_is_no_point(point: bytes) -> None:
+    with pytest.raises(AuthenticationError, match="signature"):
+        tdx(point=point).appraise()
 
 
 def test_a_pck_certificate_without_intels_extension(monkeypatch: pytest.MonkeyPatch) -> None:
