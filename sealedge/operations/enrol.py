@@ -28,6 +28,7 @@ from storage.key_files import write_kem_key, write_signing_key
 
 SIGNING, KEM, CHIP = "signing.pem", "kem.key", "chip.pem"
 CREDENTIAL, ENROLMENT, RECIPIENTS = "credential.cwt", "enrolment.cwt", "recipients"
+MAX_CHIPS: Final = 64
 _TRUST: Final = "trust"
 
 
@@ -87,6 +88,9 @@ def _check_chips(fleet: Fleet, role: Role, chips: Sequence[bytes]) -> None:
     if chips and (role is not Role.AGENT or fleet.description.tee is Tier.SIMULATED):
         finding = Finding("chips", "none", str(len(chips)))
         raise ConfigurationError("chips are for agents of a hardware TEE", finding=finding)
+    if len(chips) > MAX_CHIPS:
+        finding = Finding("chips", f"at most {MAX_CHIPS}", str(len(chips)))
+        raise ConfigurationError(f"an agent may run on at most {MAX_CHIPS} machines", finding=finding)
 
 
 def _verifier(seat: _Seat, now: float, randomness: Randomness) -> str:

@@ -6,9 +6,9 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from protocol.errors import AuthenticationError, Finding, MalformedError
+from protocol.errors import AuthenticationError, ConfigurationError, Finding, MalformedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import certificate_untrusted, certificates_untrusted, fingerprint, verify_path
+from verifier.evidence.certificates import certificate_untrusted, fingerprint, verify_path
 from verifier.evidence.examination import Examination
 from verifier.evidence.public_keys import PublicKey, spki
 
@@ -22,10 +22,11 @@ def check_endorsement(key: PublicKey, certificate: bytes, authorities: bytes, no
     """The name of the authority that vouches for the EK `key`: afterwards its private half is in a TPM of that maker.
 
     `authorities` are the roots and intermediates that the operator trusts, as PEM. Raises `MalformedError`,
-    `AuthenticationError`, `FreshnessError`. Revocation lists of makers are not looked at.
+    `AuthenticationError`, `FreshnessError`; `ConfigurationError` for authorities that cannot be read. Revocation lists
+    of makers are not looked at.
     """
     leaf = certificate_untrusted(certificate, "ek-certificate")
-    known = certificates_untrusted(authorities, "ek-roots")
+    known = _authorities(authorities)
     path = _path(leaf, known)
     roots = frozenset(fingerprint(each) for each in known if each.issuer == each.subject)
     verify_path(path, roots, now, Examination(), "ek")
@@ -34,6 +35,13 @@ def check_endorsement(key: PublicKey, certificate: bytes, authorities: bytes, no
         finding = Finding("ek-certificate.key", "the EK of the identity", "another key")
         raise AuthenticationError("the certificate is of another endorsement key", finding=finding)
     return path[-1].subject.rfc4514_string()[:200]
+
+
+def _authorities(pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigurationError("--ek-roots: is not a file of certificates in PEM") from error
 
 
 def _path(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x509.Certificate]:
