@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
 from protocol.party import Delivery
 from sealedge.operations.demo.eavesdropper import Eavesdropper, pieces, private_keys, search
 from sealedge.operations.demo.processes import PartyFailedError, Troupe
 from sealedge.operations.demo.report import DemoReport, percentile
+from sealedge.operations.demo.software_tpm import SoftwareTpm
+from tests.support.tpms import need
 
 GOOD = DemoReport(
     accuracy=0.95,
@@ -115,6 +118,31 @@ def test_a_party_that_ends_badly_ends_the_demo(tmp_path: Path) -> None:
         troupe.start("verifier", "verifier", "--config", "missing.toml")
         with pytest.raises(PartyFailedError, match="verifier ended with status 2"):
             troupe.wait_for(lambda _said: False, "nothing", 20)
+
+
+def test_a_missing_swtpm_is_one_line_and_no_lesser_tee(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="swtpm is not installed"):
+        SoftwareTpm(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [False, True], ids=["swtpm", "given"])
+def test_the_demo_runs_on_a_tpm(tmp_path: Path, given: bool) -> None:
+    """swtpm of its own; or one that is there already, twice, since what was extended outlives the fleet."""
+    need("swtpm", "tpm2")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "SEALEDGE_TEE": "tpm"}
+    with SoftwareTpm(tmp_path / "tpm") as tpm:
+        if given:
+            environment["SEALEDGE_TPM__TCTI"] = tpm.tcti
+        for _ in range(2 if given else 1):
+            command = [sys.executable, "-m", "sealedge", "demo", "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+            report = json.loads(done.stdout)
+            assert (done.returncode, report["failures"], done.stderr) == (0, [], "")
+            assert (report["tier"], report["receipts_verified"]) == ("tpm", 171)
+            assert "hides nothing from the machine's owner" in report["tier_means"]
+            assert (tpm.tcti if given else "here swtpm") in report["tier_means"]
 
 
 @pytest.mark.slow
