@@ -91,7 +91,7 @@ def kinds(as_json: bool) -> None:
 
     \b
     Example:
-      sealedge evidence kinds
+      sealedge evidence kinds --json
     """
     from schemas.evidence import FORMATS  # noqa: PLC0415 - not for --help
 
