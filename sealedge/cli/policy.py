@@ -45,8 +45,7 @@ def show(file: Path, as_json: bool) -> None:
     if as_json:
         print_json(describe(policy, now))
         return
-    for line in _lines(policy, now):
-        click.echo(line)
+    _print(_lines(policy, now))
 
 
 @command.command("try")
@@ -76,9 +75,16 @@ def try_(new: Path, config: Path, as_json: bool) -> int:
     if as_json:
         print_json({"policy": policy_id(policy), "lost": lost, "agents": [trial.summary() for trial in trials]})
     else:
-        for line in _tried(policy_id(policy), trials, lost):
-            click.echo(line)
+        _print(_tried(policy_id(policy), trials, lost))
     return UNFULFILLED if lost else DONE
+
+
+def _print(lines: Iterator[str]) -> None:
+    """What a supplier of reference values or an agent chose may be in a line: no control character gets through."""
+    from sealedge.operations.evidence_report import printable  # noqa: PLC0415 - not for --help
+
+    for line in lines:
+        click.echo(printable(line))
 
 
 def _lines(policy: "AppraisalPolicy", now: float) -> Iterator[str]:

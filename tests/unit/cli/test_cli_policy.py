@@ -50,6 +50,19 @@ def test_show_prints_reference_values_by_their_source(run: Run, place: VerifierF
     assert json.loads(out)["documents"][0]["file"] == "vendor.corim"
 
 
+def test_no_control_character_of_a_supplier_s_reaches_the_terminal(run: Run, place: VerifierFolder) -> None:
+    escape = "\x1b]0;owned\x07\u202e\n"
+    listed = comid(triple(measurement(bytes(32), key=escape), environment={0: {1: escape}}), tag=escape, n1=[])
+    (place.folder / "vendor.corim").write_bytes(unsigned(listed))
+    path = place.policy("policy.toml", f'{SAME}corim_unsigned = ["vendor.corim"]\n')
+    status, out, _ = run("policy", "show", path)
+    assert status == 0
+    assert "owned" in out
+    assert not any(each in out for each in "\x1b\x07\u202e")
+    status, out, _ = run("policy", "show", path, "--json")
+    assert not any(each in out for each in "\x1b\x07\u202e")
+
+
 def test_show_refuses_what_cannot_be_used_in_one_line(run: Run, place: VerifierFolder) -> None:
     (place.folder / "words.corim").write_bytes(unsigned(comid(triple(measurement(n11="words")))))
     for text, word in (
