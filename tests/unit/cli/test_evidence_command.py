@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sealedge.cli.application import main
+from sealedge.operations.endorsements import ISSUERS
 from tests.synthetic.ear import NONCE, NOW, claims, jwt, pem
 from tests.synthetic.pki import START
 from tests.synthetic.snp import MEASUREMENT, ark, ask, snp
@@ -176,9 +177,9 @@ def test_policy_and_folder(run: Run, tmp_path: Path) -> None:
 class TestEndorsements:
     def test_import_and_show(self, run: Run, tmp_path: Path) -> None:
         """AMD's own issuers, which come along, are files like any other."""
-        _, issuers, _ = run("endorsements", "show", "verifier/issuers", "--json")
+        _, issuers, _ = run("endorsements", "show", str(ISSUERS), "--json")
         into = str(tmp_path / "kept")
-        source = "verifier/issuers/snp/chain/genoa-vlek.pem"
+        source = str(ISSUERS / "snp/chain/genoa-vlek.pem")
         status, out, err = run("endorsements", "import", source, "--into", into)
         assert (status, out, err) == (0, "snp/chain/genoa-vlek.pem\n", "")
         (shown,) = json.loads(run("endorsements", "show", into, "--json")[1])
@@ -196,7 +197,7 @@ class TestEndorsements:
         assert verify(run, kind, ear, *at, "--endorsements", into)[0] == 0
 
     def test_late_files_warn(self, run: Run, tmp_path: Path) -> None:
-        source = "verifier/issuers/snp/chain/milan-vcek.pem"
+        source = str(ISSUERS / "snp/chain/milan-vcek.pem")
         _, out, _ = run("endorsements", "import", source, "--into", str(tmp_path / "a"), "--at", "2100-01-01")
         assert "warning: expired" in out
 
@@ -204,7 +205,7 @@ class TestEndorsements:
         into = tmp_path / "kept"
         forged = tmp_path / "forged.pem"
         forged.write_bytes(ask(authority="fake").pem + ark(authority="fake").pem)
-        good = "verifier/issuers/snp/chain/milan-vcek.pem"
+        good = str(ISSUERS / "snp/chain/milan-vcek.pem")
         for files, expected in (([good, str(forged)], 1), ([good, __file__], 2), (["/no/such/file"], 2), ([], 2)):
             status, _, err = run("endorsements", "import", *files, "--into", str(into))
             assert status == expected
