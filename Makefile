@@ -3,6 +3,7 @@
 # Everything runs in .venv, made on first use from uv.lock (PyPI only, every file checked against its hash).
 # ARGS is handed on:   make demo ARGS=--json     make test ARGS="-k store"
 # PYTHON chooses one:  make test PYTHON=python3.12
+# SEALEDGE_TEE too:    SEALEDGE_TEE=tpm make demo      with a TPM in software: needs swtpm and tpm2-tools
 
 SHELL := /bin/sh
 PY := .venv/bin/python
