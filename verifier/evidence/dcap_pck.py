@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
-from dcap_qvl import PckExtension, parse_pck_extension_from_pem  # type: ignore[import-untyped] # it has no py.typed
+from dcap_qvl import PckExtension, parse_pck_extension_from_pem
 
 from protocol.errors import Finding, MalformedError
 from schemas.reason import Reason

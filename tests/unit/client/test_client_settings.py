@@ -107,7 +107,7 @@ def test_what_steers_the_reading_is_no_setting(tmp_path: Path, name: str) -> Non
         ({"fleet": ""}, "fleet is missing"),
         ({"tiers": ""}, "tiers is missing"),
         ({"tiers": "[]"}, "tiers"),
-        ({"tiers": '["sgx"]'}, "tiers.0"),
+        ({"tiers": '["sgx2"]'}, "tiers.0"),
         ({"name": '"Sensor 1"'}, "name"),
         ({"surprise": "1"}, "surprise is not a setting"),
         ({"in_flight": "0"}, "in_flight"),
