@@ -1,8 +1,9 @@
 """`python -m bench.homomorphic`: the same network on the same patients under homomorphic encryption (TenSEAL, CKKS).
 
 What the sealed loop is an alternative to: nobody is trusted with the reading, and no TEE is needed. The server knows
-the weights, the client decrypts one number. CKKS adds and multiplies only: the hidden layer's max(0, x) is replaced by the
-square polynomial that fits it best on the training data, and sigmoid is left to the client. Writes homomorphic.json.
+the weights, the client decrypts one number. CKKS adds and multiplies only: max(0, x) of the hidden layer is replaced by
+the square polynomial that fits it best on the training data, and sigmoid is left to the client. Writes
+homomorphic.json.
 """
 
 import json
