@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.attester.collecting import TIERS
 from edge_agent.enclave.configuration import EnclaveLimits
 from edge_agent.enclave.sessions import MAX_SESSION_SECONDS
 from protocol.cbor import MAX_DEPTH, MAX_MESSAGE
@@ -14,6 +15,9 @@ from protocol.cose_structure import MAX_PROTECTED
 from protocol.messages import DOMAIN
 from protocol.status import MAX_STATUS
 from protocol.trust import CLOCK_SKEW
+from schemas.attestation import MAX_WRAPPED_EVIDENCE
+from schemas.evidence import FORMATS, SIMULATED
+from schemas.kinds import Tier
 from schemas.policy import AppraisalPolicy
 from schemas.reason import Reason
 from schemas.topics import ROOT
@@ -41,6 +45,19 @@ def rows(number: int) -> list[list[str]]:
         for line in section(number).splitlines()
         if line[:1] == "|"
     ]
+
+
+def tables(number: int) -> list[list[list[str]]]:
+    """The tables of a section, each with its head and without the line below that."""
+    found = re.findall(r"(?:^\|.*\n)+", section(number), re.MULTILINE)
+    made = [[[cell.strip() for cell in line.strip("|").split("|")] for line in each.splitlines()] for each in found]
+    return [[each[0], *each[2:]] for each in made]
+
+
+def table(number: int, *head: str) -> list[list[str]]:
+    """The rows of the one table of a section whose head begins so."""
+    [found] = [each[1:] for each in tables(number) if tuple(each[0][: len(head)]) == head]
+    return found
 
 
 def words(cell: str) -> list[str]:
@@ -76,10 +93,36 @@ def test_every_reason_has_its_row_and_its_consequence() -> None:
 
 def test_every_reason_it_gives_for_a_check_exists() -> None:
     reasons = {str(reason) for reason in Reason}
-    for number in (7, 8, 9, 10):
-        for row in rows(number)[2:]:
-            if len(row) >= 2 and "`" in row[1] and not row[0].startswith(("a sensor needs",)):
-                assert set(words(row[1])) <= reasons, row
+    checks = [row for number in (7, 8, 9, 10) for each in tables(number) if each[0][1:2] == ["reason"] for row in each]
+    assert len(checks) > 60
+    assert set(words(" ".join(row[1] for row in checks))) <= reasons
+
+
+def test_the_kinds_of_evidence_have_the_parts_of_the_code() -> None:
+    said = {words(row[0])[0]: row for row in table(7, "kind", "evidences")}
+    assert set(said) == set(FORMATS) - {SIMULATED.name}
+    for name, (_, evidences, endorses, stays, _) in said.items():
+        parts = FORMATS[name].parts
+        assert words(evidences) == [part.name for part in parts if not part.endorses]
+        assert words(endorses) == [part.name for part in parts if part.endorses and part.travels]
+        assert words(stays) == [part.name for part in parts if not part.travels]
+        assert FORMATS[name].media_type.replace(f"/{name}#", "/KIND#") in section(7)
+
+
+def test_the_media_types_of_parts_are_those_of_the_code() -> None:
+    said = {words(row[0])[0]: set(words(row[1])) for row in table(7, "media type")}
+    parts = [part for name, form in FORMATS.items() if name != SIMULATED.name for part in form.parts]
+    assert all(part.name in said[part.media_type] for part in parts)
+    assert {(kind, name) for kind, names in said.items() for name in names - set(FORMATS)} == {
+        (part.media_type, part.name) for part in parts
+    }
+
+
+def test_the_tiers_are_those_of_the_code() -> None:
+    said = {words(row[0])[0]: words(row[4]) for row in table(7, "kind", "evidences")}
+    assert said == {name: [str(tier) for tier in tiers] for name, tiers in TIERS.items()}
+    measured = {tier for row in table(7, "tier", "measurement") for tier in words(row[0])}
+    assert measured == set(map(str, Tier))
 
 
 def test_every_private_value_is_listed_once() -> None:
@@ -97,6 +140,7 @@ def test_every_private_value_is_listed_once() -> None:
         (14, f"{MAX_MESSAGE:,} bytes"),
         (14, f"requests {MAX_REQUEST // 1024} KiB"),
         (14, f"evidence {MAX_EVIDENCE_MESSAGE // 1024} KiB"),
+        (14, f"wrapped | {MAX_WRAPPED_EVIDENCE:,} bytes |"),
         (14, f"| {MAX_DEPTH}; 6; 2 |"),
         (14, f"| {MAX_PROTECTED:,} bytes |"),
         (14, f"| {MAX_RECIPIENTS}; 8 |"),

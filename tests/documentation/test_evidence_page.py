@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.attester import choose_attester
+from edge_agent.attester import Platform, choose_attester
 from protocol.errors import ConfigurationError
 from schemas.evidence import FORMATS
 from schemas.kinds import Tier
@@ -22,7 +22,6 @@ from schemas.policy import AppraisalPolicy, PolicyText
 from sealedge.operations.endorsements import read_endorsements
 from sealedge.operations.evidence import Answer, Question, verify_untrusted
 from sealedge.operations.evidence_files import parts_of
-from sealedge.operations.parties.agent import Platform
 from sealedge.operations.settings import AgentSettings, VerifierSettings
 from verifier.evidence.interface import TcbStatus
 from verifier.policy import load_policy
