@@ -55,7 +55,7 @@ CONSOLES = [block for block in BLOCKS if block.language == "console" and not blo
 
 
 def make_targets(text: str) -> list[str]:
-    return re.findall(r"^(?:\$ )?make (\S+)", text, re.MULTILINE)
+    return re.findall(r"^(?:\$ )?(?:\w+=\S+ )?make (\S+)", text, re.MULTILINE)
 
 
 def masked(line: str) -> str:
