@@ -24,6 +24,15 @@ from schemas.topics import ROOT
 from sealedge.client.refusals import ELSEWHERE, LATER
 from tests.support import grammar
 from verifier.challenges import MAX_REQUEST
+from verifier.evidence.arm_claims import MAX_TOKEN
+from verifier.evidence.azure_hcl import MAX_HCL_REPORT
+from verifier.evidence.certificates import MAX_CERTIFICATE, MAX_CERTIFICATES
+from verifier.evidence.dcap_quote import MAX_QUOTE
+from verifier.evidence.ear import MAX_SUBMODULES
+from verifier.evidence.event_log import MAX_EVENTS
+from verifier.evidence.nitro_document import MAX_DOCUMENT
+from verifier.evidence.tpm_boot import MAX_MEASUREMENTS
+from verifier.evidence.tpm_structures import MAX_STRUCTURE
 from verifier.records import MAX_EVIDENCE_MESSAGE, MAX_OPEN_CHALLENGES
 
 ROOT_FOLDER = Path(__file__).parents[2]
@@ -141,6 +150,9 @@ def test_every_private_value_is_listed_once() -> None:
         (14, f"requests {MAX_REQUEST // 1024} KiB"),
         (14, f"evidence {MAX_EVIDENCE_MESSAGE // 1024} KiB"),
         (14, f"wrapped | {MAX_WRAPPED_EVIDENCE:,} bytes |"),
+        (14, f"of a TPM | {MAX_QUOTE:,} bytes; {MAX_HCL_REPORT:,}; {MAX_STRUCTURE:,} |"),
+        (14, f"one certificate | {MAX_CERTIFICATES}; {MAX_CERTIFICATE:,} bytes |"),
+        (14, f"of an EAR | {MAX_EVENTS:,}; {MAX_MEASUREMENTS:,}; {MAX_SUBMODULES} |"),
         (14, f"| {MAX_DEPTH}; 6; 2 |"),
         (14, f"| {MAX_PROTECTED:,} bytes |"),
         (14, f"| {MAX_RECIPIENTS}; 8 |"),
@@ -158,6 +170,11 @@ def test_every_private_value_is_listed_once() -> None:
 )
 def test_its_numbers_are_those_of_the_code(number: int, said: str) -> None:
     assert said in section(number)
+
+
+def test_limits_that_are_said_once_are_one() -> None:
+    assert MAX_TOKEN == MAX_QUOTE
+    assert MAX_DOCUMENT == MAX_HCL_REPORT
 
 
 def test_a_session_lasts_a_day_at_most() -> None:

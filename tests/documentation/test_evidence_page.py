@@ -142,7 +142,7 @@ def test_the_lines_of_policies_exist_with_their_defaults() -> None:
     table = TEXT.partition("## Policies")[2].partition("A path of")[0]
     names = re.findall(r"^\| `([a-z_]+)", table, re.MULTILINE)
     names += re.findall(r"`\[\[([a-z]+)\]\]` \|", table) + re.findall(r", `([a-z]+_[a-z]+)` \|", table)
-    assert {"name", *names} == set(PolicyText.model_fields)
+    assert {"name", *names} == set(PolicyText.model_fields), "docs/evidence.md: each line of a policy has its row"
     assert f"| {PolicyText().lease_seconds}, {PolicyText().challenge_seconds} |" in table
 
 
