@@ -38,10 +38,13 @@ class EnclaveClient:
         self._frames, self._ending = frames, ending
         self._deadline: float | None = None
         ready = self._exchange(encode_message(configuration))
-        client = ready[0].detail.get("client") if len(ready) == 1 and isinstance(ready[0], Noted) else None
-        if not isinstance(client, str):
+        detail = ready[0].detail if len(ready) == 1 and isinstance(ready[0], Noted) else {}
+        client, confinement = detail.get("client"), detail.get("confinement")
+        if not isinstance(client, str) or not isinstance(confinement, str):
             raise self._crashed("it did not say that it is ready")
         self._client_id = client
+        self.confinement = tuple(confinement.split())
+        """Words for what the enclave's process has given up, as in its claims."""
 
     @property
     def client_id(self) -> str:

@@ -95,7 +95,10 @@ class Challenge(Message):
 
 
 class EnclaveClaims(Message):
-    """An EAT claims set (RFC 9711): all that the enclave says of itself. Trusted only through report data."""
+    """An EAT claims set (RFC 9711): all that the enclave says of itself. Trusted only through report data.
+
+    `confinement` are words for what the enclave's process has given up, in order: worth what the measurement is.
+    """
 
     agent: Name = at(2)
     fleet: Name = at(3)
@@ -106,6 +109,7 @@ class EnclaveClaims(Message):
     configuration: Digest = at(-70011)
     models: tuple[LoadedModel, ...] = at(-70012, max_length=16)
     boot: Identifier = at(-70013)
+    confinement: tuple[Name, ...] | None = at(-70015, None, min_length=1, max_length=32)
 
 
 class Evidence(Message):

@@ -5,6 +5,7 @@ name = "plant"                        allow_debug, allow_migration = false; leas
 [reference_values] measurements = []  hex, 32, 48 or 64 bytes: enclaves that may run
 [tcb] accept = ["UpToDate"]           and [tcb.minimum."sev-snp"] snp = 24
 [chips] unnamed = []                  tiers that may name no chip
+[enclave] confinement = []            words for what the enclave's process must have given up
 [roots] amd = []                      further pins beside the vendors' own
 [[expect]] tier = "tpm"               claim = "pcrs.sha256.7", any_of = ["hex"]
 """
@@ -14,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from schemas.attestation import TierName
-from schemas.base import Text
+from schemas.base import Name, Text
 from schemas.reference_values import ReferenceDocument
 
 HexDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -109,6 +110,12 @@ class Chips(_Section):
     unnamed: tuple[TierName, ...] = ()
 
 
+class EnclavePolicy(_Section):
+    """Words that must stand in the enclave's claim `confinement`: worth what the measurement is that claims them."""
+
+    confinement: tuple[Name, ...] = Field(default=(), max_length=32)
+
+
 class RootPins(_Section):
     """SHA-256 fingerprints of further root certificates (DER), beside the pinned ones: a laboratory's."""
 
@@ -137,6 +144,7 @@ class PolicyText(_Section):
     reference_values: ReferenceValues = ReferenceValues()
     tcb: Tcb = Tcb()
     chips: Chips = Chips()
+    enclave: EnclavePolicy = EnclavePolicy()
     roots: RootPins = RootPins()
     expect: tuple[Expectation, ...] = Field(default=(), max_length=32)
     allow_debug: bool = False

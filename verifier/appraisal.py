@@ -74,6 +74,8 @@ def _checks(subject: Subject, policy: AppraisalPolicy, revocations: Revocations,
     yield _chip(subject, policy, line)
     if policy.reference_values.configurations:
         yield _configuration(subject, policy, line)
+    if policy.enclave.confinement:
+        yield _confinement(subject, policy, line)
 
 
 def _binding(subject: Subject) -> Check:
@@ -169,6 +171,25 @@ def _configuration(subject: Subject, policy: AppraisalPolicy, line: str) -> Chec
         "no reference value for this configuration",
         "configuration",
         AFFIRMING if holds else UNSUPPORTABLE_CONFIGURATION,
+    )
+
+
+def _confinement(subject: Subject, policy: AppraisalPolicy, line: str) -> Check:
+    """What the process has given up, by its own word: believed because the measurement is."""
+    claimed = subject.claims.confinement or ()
+    missing = [each for each in policy.enclave.confinement if each not in claimed]
+    return Check(
+        Finding(
+            "claims.confinement",
+            " ".join(policy.enclave.confinement),
+            f"without {' '.join(missing)}" if missing else " ".join(claimed),
+            f"{line} enclave.confinement",
+        ),
+        not missing,
+        Reason.EVIDENCE_INVALID,
+        "the enclave's process has not given up what the policy demands",
+        "configuration",
+        UNSUPPORTABLE_CONFIGURATION if missing else AFFIRMING,
     )
 
 

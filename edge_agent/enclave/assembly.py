@@ -1,5 +1,6 @@
 """An enclave with its runtime, as it stands in production: in its own process or in the host's."""
 
+from edge_agent.enclave.compiler import Compiler, compile_in_child
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.enclave import Enclave
 from edge_agent.enclave.models import Computation
@@ -8,17 +9,25 @@ from protocol.party import Randomness
 from schemas.model import ModuleLimits
 
 
-def assemble(configuration: EnclaveConfiguration, randomness: Randomness) -> Enclave:
-    """Build the enclave. Raises `ConfigurationError`, or a `RemoteError` for a configuration nobody can use."""
+def assemble(
+    configuration: EnclaveConfiguration,
+    randomness: Randomness,
+    confinement: tuple[str, ...] = (),
+    compiler: Compiler = compile_in_child,
+) -> Enclave:
+    """Build the enclave. Raises `ConfigurationError`, or a `RemoteError` for a configuration nobody can use.
+
+    `confinement` says what its process has given up (`edge_agent.enclave.confinement`): the enclave claims it.
+    """
     allowed = configuration.measured.limits.module
     cap = Limits(
         max_memory_bytes=allowed.memory_bytes,
         max_seconds=allowed.milliseconds / 1000,
         max_output_bytes=allowed.output_bytes,
     )
-    runtime = Runtime(cap)
+    runtime = Runtime(cap, compiler=compiler)
 
     def load(module: bytes, limits: ModuleLimits) -> Computation:
         return runtime.load(module, cap.narrowed(limits)).run
 
-    return Enclave(configuration, load, randomness)
+    return Enclave(configuration, load, randomness, confinement=confinement)

@@ -60,9 +60,16 @@ class Attesting:
     """The enclave's keys, its open answers and its passports."""
 
     def __init__(
-        self, trust: Trust, agent: str, configuration: bytes, enrolment: bytes, randomness: Randomness
+        self,
+        trust: Trust,
+        agent: str,
+        configuration: bytes,
+        enrolment: bytes,
+        randomness: Randomness,
+        confinement: tuple[str, ...] = (),
     ) -> None:
         self._trust, self._agent, self._configuration = trust, agent, configuration
+        self._confinement = confinement or None
         self._enrolment, self._randomness = enrolment, randomness
         self._boot = randomness(16)
         self.key = SigningKey.generate(randomness)
@@ -110,6 +117,7 @@ class Attesting:
             configuration=self._configuration,
             models=models,
             boot=self._boot,
+            confinement=self._confinement,
         )
         answer = _Answer(challenge, self._trust.topics.evidence(self._agent), encode_message(claims), kem)
         self._answers[challenge.nonce] = answer

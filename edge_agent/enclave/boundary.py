@@ -101,8 +101,12 @@ class EnclaveServer:
         return self._enclave.chunks_collected(model, payloads, now)
 
 
-def serve_untrusted(frames: FrameSocket, build: Callable[[EnclaveConfiguration], HostedEnclave]) -> None:
+def serve_untrusted(
+    frames: FrameSocket, build: Callable[[EnclaveConfiguration], HostedEnclave], confinement: Sequence[str] = ()
+) -> None:
     """Be an enclave: the first frame configures it, then calls are answered until the host closes.
+
+    The host is told what this process has given up, so that its operator can read it.
 
     Raises what `build` raises and what `EnclaveServer.serve` raises, after the host was told.
     """
@@ -117,7 +121,8 @@ def serve_untrusted(frames: FrameSocket, build: Callable[[EnclaveConfiguration],
     except Exception as fault:
         frames.send(encode_failed(_place(fault)))
         raise
-    frames.send(encode_done(enclave.deadline, [Noted(READY, {"client": enclave.client_id})]))
+    ready = Noted(READY, {"client": enclave.client_id, "confinement": " ".join(confinement)})
+    frames.send(encode_done(enclave.deadline, [ready]))
     EnclaveServer(enclave, frames).serve()
 
 

@@ -1,4 +1,4 @@
-"""The child process of `edge_agent.enclave.compiler`: module in, machine code out, within the limits it sets itself."""
+"""The child process of `compile_in_child`: module in, machine code out, within the limits it sets itself."""
 
 import sys
 from typing import Final
@@ -16,7 +16,7 @@ def compile_standard_input(processor_seconds: str, data_bytes: str, max_stack_by
 
     Arguments are whole numbers in text, from the command line that the parent wrote.
     """
-    _bound(int(processor_seconds), int(data_bytes))
+    bound(int(processor_seconds), int(data_bytes))
     try:
         output, status = compiled(sys.stdin.buffer.read(), int(max_stack_bytes)), 0
     except wasmtime.WasmtimeError as refused:
@@ -26,8 +26,11 @@ def compile_standard_input(processor_seconds: str, data_bytes: str, max_stack_by
     sys.exit(status)
 
 
-def _bound(processor_seconds: int, data_bytes: int) -> None:
-    """Linux counts private writable memory as data, reserved address space not; others bound the time alone."""
+def bound(processor_seconds: int, data_bytes: int) -> None:
+    """Lower this process's own limits.
+
+    Linux counts private writable memory as data, reserved address space not; others bound the time alone.
+    """
     if sys.platform == "linux":
         import resource  # noqa: PLC0415 - exists on POSIX alone
 

@@ -1,5 +1,8 @@
 """Compiling in a child process: a hostile module can cost minutes, gigabytes or a crash, but not the enclave's.
 
+`compile_in_child` starts one for each module, `compile_server` forks one for an enclave that starts no process, and
+`compile_here` is for TEEs that know no processes.
+
 Cranelift's time grows with the square of some things: a valid module of one mebibyte can take it minutes, and the
 compiler cannot be interrupted. So a child compiles, under limits of time and memory that the operating system keeps,
 and hands back machine code over a pipe. The child is the enclave's own code on the enclave's own machine: nothing
@@ -46,11 +49,11 @@ def compile_in_child(module: bytes, limits: Limits, max_stack_bytes: int) -> byt
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise invalid(f"compiling the module takes longer than {limits.max_compile_seconds} s") from None
+        raise too_slow(limits) from None
     except OSError as fault:
         raise EnclaveError(f"the compiler does not start: {fault.strerror}", reason=Reason.INTERNAL) from None
     if child.returncode == REFUSED:
-        raise invalid(one_line(child.stdout.decode(errors="replace")))
+        raise invalid_words(child.stdout)
     if child.returncode != 0 or not child.stdout:
         raise _fault(child.returncode, child.stderr, limits)
     return child.stdout
@@ -61,6 +64,21 @@ def _fault(status: int, words: bytes, limits: Limits) -> EnclaveError:
     if status == PYTHON_EXCEPTION and not words.rstrip().endswith(b"MemoryError"):
         last = one_line(words.rstrip().rpartition(b"\n")[2].decode(errors="replace"))
         return EnclaveError(f"the compiler does not run: {last}", reason=Reason.INTERNAL)
+    return ran_out(status, limits)
+
+
+def invalid_words(words: bytes) -> EnclaveError:
+    """Of a module that wasmtime refused, in its words."""
+    return invalid(one_line(words.decode(errors="replace")))
+
+
+def too_slow(limits: Limits) -> EnclaveError:
+    """Of a module that takes too long."""
+    return invalid(f"compiling the module takes longer than {limits.max_compile_seconds} s")
+
+
+def ran_out(status: int, limits: Limits) -> EnclaveError:
+    """Of a module whose compiler ended by itself."""
     return invalid(f"the compiler ended with {status}: it ran out of {limits.max_compile_bytes} bytes, or crashed")
 
 

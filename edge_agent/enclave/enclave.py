@@ -42,14 +42,21 @@ class Enclave(Desk):
 
     role = Role.AGENT
 
-    def __init__(self, configuration: EnclaveConfiguration, load: Loader, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        configuration: EnclaveConfiguration,
+        load: Loader,
+        randomness: Randomness,
+        confinement: tuple[str, ...] = (),
+    ) -> None:
+        """`confinement`: what stands in its claims."""
         measured = configuration.measured
         store = VolatileStore()
         trust = Trust(measured.fleet, VerifyingKey.from_cose_key_untrusted(measured.authority), store)
         if configuration.revocations is not None:
             trust.revocations.accept_untrusted(configuration.revocations)
         self._attesting = Attesting(
-            trust, configuration.agent, configuration.digest, configuration.enrolment, randomness
+            trust, configuration.agent, configuration.digest, configuration.enrolment, randomness, confinement
         )
         super().__init__(trust, configuration.agent, self._attesting.key)
         self._randomness, self._limits = randomness, measured.limits

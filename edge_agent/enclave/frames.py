@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Final
 
-from protocol.errors import MalformedError, TransportError
+from protocol.errors import ConfigurationError, MalformedError, TransportError
 from schemas.reason import Reason
 
 MAX_FRAME: Final = 2**25
@@ -92,3 +92,39 @@ class FrameSocket:
 
 def _broken(error: OSError) -> TransportError:
     return TransportError(f"the boundary is broken: {error.strerror}")
+
+
+def vsock_port(address: str) -> int | None:
+    """The port of `vsock:PORT`, or None for other text."""
+    scheme, _, port = address.partition(":")
+    return int(port) if scheme == "vsock" and port.isascii() and port.isdecimal() and 0 < int(port) < 2**32 else None
+
+
+def vsock_address(address: str) -> tuple[int, int] | None:
+    """The context and port of `vsock:CID:PORT`, or None for other text."""
+    front, _, port = address.rpartition(":")
+    cid, number = vsock_port(front), vsock_port(f"vsock:{port}")
+    return None if cid is None or number is None else (cid, number)
+
+
+def listen_vsock(port: int) -> socket.socket:
+    """A socket of this machine that its hypervisor's host can reach (vsock(7)). Raises `ConfigurationError`."""
+    try:
+        listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        listener.bind((socket.VMADDR_CID_ANY, port))
+        listener.listen(1)
+    except (OSError, AttributeError) as error:
+        raise ConfigurationError(f"vsock port {port} cannot be listened at: {error}") from error
+    return listener
+
+
+def connect_vsock(cid: int, port: int, seconds: float) -> socket.socket:
+    """A connection to another machine of the same hypervisor. Raises `TransportError`."""
+    try:
+        connection = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        connection.settimeout(seconds)
+        connection.connect((cid, port))
+    except (OSError, AttributeError) as error:
+        raise TransportError(f"the enclave at vsock:{cid}:{port} cannot be reached: {error}") from error
+    connection.settimeout(None)
+    return connection

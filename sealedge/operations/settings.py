@@ -1,8 +1,9 @@
 """The settings of verifier, publisher, agent and operator; sensors and consumers have theirs in the client's room."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from edge_agent.attester.settings import CocoSettings, CommandSettings, GramineSettings, NitroSettings, TsmSettings
 from edge_agent.attester.tpm_settings import TpmPlace, TpmSettings
@@ -44,7 +45,11 @@ class PublisherSettings(PartySettings):
 
 
 class AgentSettings(PartySettings):
-    """`agent.toml`. `attester` names the TEE; the simulated one signs with `chip_key`, others read their own table."""
+    """`agent.toml`. `attester` names the TEE; the simulated one signs with `chip_key`, others read their own table.
+
+    `enclave` is where it runs: `process`, a confined child; `in-place`, for machines that are the TEE as a whole;
+    `vsock:CID:PORT`, a machine of its own. With `confinement = "strict"` no enclave runs without every measure.
+    """
 
     enrolment: Path
     models: tuple[Name, ...] = Field(min_length=1, max_length=16)
@@ -57,6 +62,10 @@ class AgentSettings(PartySettings):
     command: CommandSettings | None = None
     tpm: TpmSettings = TpmSettings()
     cache_bytes: int = Field(default=2**31, ge=2**20)
+    enclave: Annotated[str, StringConstraints(pattern=r"^(process|in-place|vsock:[0-9]{1,10}:[0-9]{1,10})$")] = (
+        "process"
+    )
+    confinement: Literal["as-available", "strict"] = "as-available"
 
     @property
     def tpm_place(self) -> TpmPlace:

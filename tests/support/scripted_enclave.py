@@ -3,9 +3,8 @@
 As a program (`command`) it is a child process behind the real boundary.
 """
 
-import ctypes
+import fcntl
 import os
-import resource
 import signal
 import sys
 import time
@@ -34,7 +33,6 @@ ONE_OF_EACH: tuple[Event, ...] = (
     ChunksNeeded("scan", (b"1" * 32, b"2" * 32)),
 )
 
-PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS = 3, 39
 ROOT = Path(__file__).parent.parent.parent
 MAIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); from tests.support.scripted_enclave import main; "
@@ -124,14 +122,10 @@ class ScriptedEnclave:
         return []
 
     def _report(self, _delivery: Delivery) -> Sequence[Event]:
-        libc = ctypes.CDLL(None)
         return [
             Noted(
                 "report",
                 {
-                    "dumpable": libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
-                    "no_new_privs": libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
-                    "core_bytes": resource.getrlimit(resource.RLIMIT_CORE)[1],
                     "environment": " ".join(sorted(os.environ)),
                     "arguments": " ".join(sys.argv[2:]),
                     "descriptors": " ".join(str(each) for each in range(3, 256) if is_open(each)),
@@ -142,7 +136,7 @@ class ScriptedEnclave:
 
 def is_open(descriptor: int) -> bool:
     try:
-        os.fstat(descriptor)
+        fcntl.fcntl(descriptor, fcntl.F_GETFD)
     except OSError:
         return False
     return True
@@ -150,5 +144,5 @@ def is_open(descriptor: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     """As `edge_agent.enclave.__main__`, around a scripted enclave."""
-    program.assemble = lambda _configuration, _randomness: ScriptedEnclave()  # type: ignore[assignment]
+    program.assemble = lambda *_: ScriptedEnclave()  # type: ignore[assignment]
     return program.main(arguments)

@@ -11,9 +11,12 @@ from edge_agent.attester.tpm_tools import TpmTools
 from edge_agent.chunk_sealing import ChunkCipher, open_cipher
 from edge_agent.chunks import ChunkCache
 from edge_agent.enclave.configuration import EnclaveConfiguration
+from edge_agent.enclave.frames import vsock_address
+from edge_agent.enclave_client import EnclaveClient
 from edge_agent.fetching import ChunkFetcher
 from edge_agent.host import EnclaveProcess
 from edge_agent.measurement import measure
+from edge_agent.placement import EnclaveInPlace, EnclaveOverVsock, EnclavePlace, confined
 from protocol.errors import ConfigurationError, Finding
 from protocol.party import Noted
 from schemas.kinds import Role, Tier
@@ -32,11 +35,33 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     """
     attester = _attester(settings)
     configuration = enclave_configuration(settings, now)
-    process = EnclaveProcess(configuration)
-    closing.callback(process.stop)
-    cipher, notes = _cipher(settings)
+    place = enclave_place(settings, configuration)
+    closing.callback(place.stop)
+    cipher, sealing = _cipher(settings)
+    notes = [*sealing]
+
+    def start() -> EnclaveClient:
+        client = place.start()
+        note = confined(client, strict=settings.confinement == "strict")
+        if note not in notes:
+            notes.append(note)
+        return client
+
     cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes, cipher)
-    return Agent(process.start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache), notes)
+    return Agent(start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache), notes)
+
+
+def enclave_place(settings: AgentSettings, configuration: EnclaveConfiguration) -> EnclavePlace:
+    """Where the settings let the enclave run. Raises `ConfigurationError` for an address that is none."""
+    if settings.enclave == "process":
+        return EnclaveProcess(configuration)
+    if settings.enclave == "in-place":
+        return EnclaveInPlace(configuration)
+    address = vsock_address(settings.enclave)
+    if address is None:
+        finding = Finding("enclave", "vsock:CID:PORT", settings.enclave)
+        raise ConfigurationError("no place for an enclave", finding=finding)
+    return EnclaveOverVsock.at(configuration, *address)
 
 
 def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfiguration:
