@@ -12,11 +12,18 @@ from typing import Final
 from broker.topic_filter import matches
 from edge_agent.attester.interface import Attester
 from edge_agent.enclave.boundary import HostedEnclave
-from edge_agent.enclave.needs import ChunksNeeded, EvidenceNeeded
+from edge_agent.enclave.needs import (
+    ChunksNeeded,
+    EvidenceNeeded,
+    ModelSealed,
+    SealedModelEnded,
+    SealedModelNeeded,
+)
 from edge_agent.enclave_client import EnclaveCrashedError
 from edge_agent.fetching import ChunkFetcher, Fetched
+from edge_agent.model_cache import ModelCache
 from edge_agent.restarting import Restarts
-from protocol.errors import RemoteError, SealedgeError
+from protocol.errors import RemoteError, SealedgeError, StoreError
 from protocol.party import Delivery, Event, Noted, Publication, Subscription
 
 MAX_PAYLOAD: Final = 2**24 + 2**16
@@ -37,12 +44,14 @@ class Agent:
         attester: Attester,
         fetcher: ChunkFetcher,
         notes: Sequence[Noted] = (),
+        models: ModelCache | None = None,
     ) -> None:
         """Start the enclave with `start`, now and after every crash. Raises what `start` raises, the first time.
 
-        `notes` tell what happened before, once there is somebody to tell.
+        `notes` tell what happened before, once there is somebody to tell. Without `models`, nothing that the enclave
+        seals is kept.
         """
-        self._start, self._attester, self._fetcher = start, attester, fetcher
+        self._start, self._attester, self._fetcher, self._models = start, attester, fetcher, models
         self._enclave: HostedEnclave | None = start()
         self._client_id = self._enclave.client_id
         self._restarts = Restarts()
@@ -135,6 +144,8 @@ class Agent:
         elif isinstance(event, ChunksNeeded):
             events += self._fetcher.begin(event, now)
             self._hand_in_chunks(now, events, calls)
+        elif isinstance(event, SealedModelNeeded | ModelSealed | SealedModelEnded):
+            self._keep(event, now, events, calls)
         else:
             if isinstance(event, Subscription):
                 self._remember(event)
@@ -149,6 +160,18 @@ class Agent:
             return
         media_type = self._attester.media_type
         calls.append(lambda enclave: enclave.evidence_collected(need.token, media_type, evidence, now))
+
+    def _keep(self, event: Event, now: float, events: list[Event], calls: deque[Call]) -> None:
+        """What cannot be kept or read is noted, and costs the enclave a question to the publisher."""
+        lease, code = b"", b""
+        if self._models is not None:
+            try:
+                lease, code = self._models.answer(event)
+            except StoreError as error:
+                events.append(Noted("model-not-kept", {"why": error.diagnostics}))
+        if isinstance(event, SealedModelNeeded):
+            model = event.model
+            calls.append(lambda enclave: enclave.sealed_model_read(model, lease, code, now))
 
     def _hand_in_chunks(self, now: float, events: list[Event], calls: deque[Call]) -> None:
         """Also of fetches that failed: without its chunks the enclave refuses, and asks again later."""

@@ -4,11 +4,14 @@ So the host's code is the same whether the enclave runs in place or in a process
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from edge_agent.enclave.boundary import PART_BYTES
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.exchange import Answer, Call, Outcome, decode_answer_untrusted, encode_call
 from edge_agent.enclave.frames import MAX_FRAME, FrameSocket
+from edge_agent.enclave.needs import MAX_SEALED, ModelSealed
 from protocol.errors import EnclaveError, RemoteError, TransportError
 from protocol.messages import encode_message
 from protocol.party import Delivery, Event, Noted, Publication
@@ -94,6 +97,15 @@ class EnclaveClient:
 
     def chunks_collected(self, model: str, payloads: tuple[bytes, ...], now: float) -> Sequence[Event]:
         """As the enclave's; the chunks go ahead in batches, since a model is larger than a frame."""
+        self._stage(payloads)
+        return self._call(Call.CHUNKS_COLLECTED, model, now)
+
+    def sealed_model_read(self, model: str, lease: bytes, code: bytes, now: float) -> Sequence[Event]:
+        """As the enclave's; the code goes ahead in parts."""
+        self._stage(tuple(code[start : start + STAGE_BYTES] for start in range(0, len(code), STAGE_BYTES)))
+        return self._call(Call.SEALED_MODEL_READ, model, lease, now)
+
+    def _stage(self, payloads: Sequence[bytes]) -> None:
         batch: list[bytes] = []
         size = 0
         for payload in payloads:
@@ -103,7 +115,6 @@ class EnclaveClient:
             batch.append(payload)
             size += len(payload)
         self._call(Call.STAGE, batch)
-        return self._call(Call.CHUNKS_COLLECTED, model, now)
 
     def close(self) -> None:
         """Tell the enclave to end, by closing the socket."""
@@ -113,7 +124,25 @@ class EnclaveClient:
         question = encode_call(call, *arguments)
         if len(question) > MAX_FRAME:
             raise EnclaveError("a call larger than the boundary carries", reason=Reason.OVERSIZED)
-        return self._exchange(question)
+        events = self._exchange(question)
+        return tuple(self._whole(event) if isinstance(event, ModelSealed) else event for event in events)
+
+    def _whole(self, sealed: ModelSealed) -> ModelSealed:
+        """All of a model's sealed code, of which an answer carries one part."""
+        if not len(sealed.code) <= sealed.size <= MAX_SEALED:
+            raise self._crashed("it seals what cannot be kept")
+        parts, held = [sealed.code], len(sealed.code)
+        while held < sealed.size:
+            part = self._part(held, min(PART_BYTES, sealed.size - held))
+            parts.append(part)
+            held += len(part)
+        return replace(sealed, code=b"".join(parts))
+
+    def _part(self, offset: int, size: int) -> bytes:
+        events = self._exchange(encode_call(Call.MORE, offset))
+        if len(events) != 1 or not isinstance(events[0], ModelSealed) or len(events[0].code) != size:
+            raise self._crashed("it does not hand out what it sealed")
+        return events[0].code
 
     def _exchange(self, question: bytes) -> tuple[Event, ...]:
         try:

@@ -75,6 +75,10 @@ class CocoAttester:
     def _shown(self) -> str:
         return f"{self._service.host}:{self._service.port}"
 
+    def sealing_key(self, label: bytes) -> None:  # noqa: ARG002 - part of the interface
+        """None: the guest components derive no key without a key broker."""
+        return
+
     def __repr__(self) -> str:
         return f"CocoAttester({self._shown}, {self._tee})"
 

@@ -73,6 +73,10 @@ class CommandAttester:
             return {self._settings.part: output}
         return parts_of_json(self._form, output)
 
+    def sealing_key(self, label: bytes) -> None:  # noqa: ARG002 - part of the interface
+        """None: the program signs, and is asked for nothing else."""
+        return
+
     def __repr__(self) -> str:
         return f"CommandAttester({self._settings.argv[0]}, {self._form.name})"
 

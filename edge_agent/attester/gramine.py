@@ -9,13 +9,15 @@ from typing import Final
 
 from edge_agent.attester.attributes import read_attribute, read_line, why, write_attribute
 from edge_agent.attester.collecting import collected
-from edge_agent.attester.interface import AttesterError, check_report_data
+from edge_agent.attester.interface import AttesterError, check_report_data, derived_sealing_key
 from edge_agent.attester.settings import GramineSettings
 from protocol.errors import ConfigurationError, Finding
 from schemas.evidence import SGX
 from schemas.kinds import Tier
 
 MAX_QUOTE: Final = 65_536
+SEAL_KEY: Final = "keys/_sgx_mrenclave"
+MAX_SEAL_KEY: Final = 64
 DCAP: Final = "dcap"
 
 
@@ -53,6 +55,21 @@ class GramineAttester:
         except OSError as error:
             raise AttesterError(f"gramine: {why(error)}") from None
         return collected(SGX, {"quote": quote}, report_data)
+
+    def sealing_key(self, label: bytes) -> bytes | None:
+        """From the CPU's seal key for this MRENCLAVE (EGETKEY, 128 bits): another enclave or processor has another.
+
+        None where Gramine does not show it (before version 1.5). The manifest must not mount encrypted files under
+        the same key: Gramine's manual wants a key used for one purpose. Raises `AttesterError`.
+        """
+        path = self._folder / SEAL_KEY
+        try:
+            secret = read_attribute(path, max_bytes=MAX_SEAL_KEY)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise AttesterError(f"gramine: {why(error)}") from None
+        return derived_sealing_key(secret, label)
 
     def __repr__(self) -> str:
         return f"GramineAttester({self._folder})"

@@ -82,6 +82,10 @@ class NitroAttester:
             os.close(descriptor)
         return answer.raw[: min(message.response.len, MAX_RESPONSE)]
 
+    def sealing_key(self, label: bytes) -> None:  # noqa: ARG002 - part of the interface
+        """None: the module keeps nothing; AWS KMS would, over the network and under an AWS account."""
+        return
+
     def __repr__(self) -> str:
         return f"NitroAttester({self._device})"
 

@@ -6,7 +6,7 @@ the host. The evidence says `simulated` in its media type, its profile and its `
 name this tier, and so must every manifest and every client that relies on it.
 """
 
-from edge_agent.attester.interface import REPORT_DATA_BYTES
+from edge_agent.attester.interface import REPORT_DATA_BYTES, derived_sealing_key
 from protocol.envelope import sign_document
 from protocol.errors import ConfigurationError, Finding, ProtocolMisuseError
 from protocol.keys import SigningKey
@@ -45,6 +45,10 @@ class SimulatedAttester:
             chip_key=self._chip_key.public.to_cose_key(),
         )
         return sign_document(Kind.SIMULATED_EVIDENCE, evidence, self._chip_key)
+
+    def sealing_key(self, label: bytes) -> bytes:
+        """Derived from the chip key, which is a file: whoever reads that has this too."""
+        return derived_sealing_key(self._chip_key.pem() + self._measurement, label)
 
     def __repr__(self) -> str:
         return f"SimulatedAttester(chip={self.chip.hex()[:16]})"

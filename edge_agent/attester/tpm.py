@@ -5,22 +5,27 @@ memory is open to root, and so `tpm` is a tier of its own.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Final
 
 from edge_agent.attester.collecting import collected, reported
-from edge_agent.attester.interface import check_report_data
+from edge_agent.attester.interface import SEALING_KEY_BYTES, check_report_data, derived_sealing_key
 from edge_agent.attester.tpm_keys import MachineKeys
 from edge_agent.attester.tpm_measuring import DIGEST_BYTES, extend_once
+from edge_agent.attester.tpm_sealing import TpmSealer
 from edge_agent.attester.tpm_settings import BANK, TpmPlace, selection
 from edge_agent.attester.tpm_tools import TpmError
-from protocol.errors import ConfigurationError, Finding
+from protocol.errors import ConfigurationError, Finding, RemoteError
 from schemas.evidence import TPM
 from schemas.kinds import Tier
 from schemas.reason import Reason
+from storage.files import read_private, write_private
 
 MAX_EVENT_LOG: Final = 98_304
 """Bytes of an event log that travels along; all evidence together has at most 131,072."""
+
+_MAX_SEALED: Final = 4096
 
 
 class TpmAttester:
@@ -62,6 +67,20 @@ class TpmAttester:
             parts = self._quote(reported(report_data))
         return collected(TPM, parts, report_data)
 
+    def sealing_key(self, label: bytes) -> bytes:
+        """From a secret that the TPM unseals while the agent's PCR, and those of `seal_pcrs`, hold what they held.
+
+        A new secret where none was sealed yet, or the old one stays sealed: then what it kept opens no more. Raises
+        `TpmError`, `ConfigurationError`.
+        """
+        path = self._place.sealing_secret
+        sealer = TpmSealer(self._keys.tools, self._place.settings.sealed_to)
+        secret = _unsealed(sealer, path)
+        if secret is None:
+            secret = os.urandom(SEALING_KEY_BYTES)
+            write_private(path, sealer.seal(secret))
+        return derived_sealing_key(secret, label)
+
     def _prepare(self) -> None:
         with self._keys.tools.desk() as desk:
             self._extended = extend_once(desk, self._pcr, self._place.record, self._measurement)
@@ -92,6 +111,19 @@ class TpmAttester:
 
     def __repr__(self) -> str:
         return f"TpmAttester(chip={self.chip.hex()[:16]})"
+
+
+def _unsealed(sealer: TpmSealer, path: Path) -> bytes | None:
+    """None where there is nothing that this TPM gives back now. Raises `TpmError` where it does not answer."""
+    if not path.exists():
+        return None
+    try:
+        secret = sealer.unseal(read_private(path, max_bytes=_MAX_SEALED))
+    except (TpmError, RemoteError) as error:
+        if error.reason in {Reason.TIMEOUT, Reason.CONFIGURATION}:
+            raise
+        return None
+    return secret if len(secret) == SEALING_KEY_BYTES else None
 
 
 def _read_event_log(path: Path | None) -> bytes | None:

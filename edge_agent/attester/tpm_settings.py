@@ -82,6 +82,11 @@ class TpmPlace:
         """The key of the model cache, sealed."""
         return self.state / "chunk-key.tpm"
 
+    @property
+    def sealing_secret(self) -> Path:
+        """What the key that the enclave gets is derived from, sealed."""
+        return self.state / "sealing-secret.tpm"
+
 
 def selection(pcrs: set[int] | tuple[int, ...]) -> str:
     """These PCRs of the SHA-256 bank, as tpm2-tools select them."""

@@ -17,9 +17,10 @@ from typing import Final
 
 from edge_agent.attester.attributes import read_attribute, read_line, why, write_attribute
 from edge_agent.attester.collecting import TIERS, collected
-from edge_agent.attester.interface import AttesterError, check_report_data
+from edge_agent.attester.interface import REPORT_DATA_BYTES, AttesterError, check_report_data, derived_sealing_key
 from edge_agent.attester.settings import TsmSettings
 from edge_agent.attester.sev_certificates import endorsing_parts, parse_certificate_table
+from edge_agent.attester.sev_sealing import Exchange, derived_key
 from protocol.errors import ConfigurationError, Finding
 from schemas.evidence import CCA, SNP, TDX, EvidenceFormat
 
@@ -80,9 +81,12 @@ class TsmAttester:
 
     name = "tsm"
 
-    def __init__(self, settings: TsmSettings, make_entry: MakeEntry = Entry) -> None:
-        """`make_entry` stands in for the kernel. Raises `ConfigurationError` where there is no TEE, or not for us."""
-        self._settings, self._make_entry = settings, make_entry
+    def __init__(self, settings: TsmSettings, make_entry: MakeEntry = Entry, exchange: Exchange | None = None) -> None:
+        """`make_entry` and `exchange` stand in for the kernel.
+
+        Raises `ConfigurationError` where there is no TEE, or not for us.
+        """
+        self._settings, self._make_entry, self._exchange = settings, make_entry, exchange
         self._form, self._part = self._provided()
         self.tier = TIERS[self._form.name][0]
         self.media_type = self._form.media_type
@@ -101,6 +105,20 @@ class TsmAttester:
         if self._form is SNP:
             parts |= endorsing_parts(parse_certificate_table(blobs.auxblob))
         return collected(self._form, parts, report_data)
+
+    def sealing_key(self, label: bytes) -> bytes | None:
+        """On SEV-SNP from the processor (`sev_sealing`); None for TDX and CCA, which have no such key.
+
+        Raises `AttesterError` where the TEE fails.
+        """
+        if self._form is not SNP:
+            return None
+        try:
+            report = self._report(bytes(REPORT_DATA_BYTES)).outblob
+        except OSError as error:
+            raise AttesterError(f"tsm: {why(error)}") from None
+        secret = derived_key(report, self._settings.privlevel or 0, self._exchange)
+        return None if secret is None else derived_sealing_key(secret, label)
 
     def _provided(self) -> tuple[EvidenceFormat, str]:
         try:

@@ -3,7 +3,7 @@
 from edge_agent.enclave.compiler import Compiler, compile_in_child
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.enclave import Enclave
-from edge_agent.enclave.models import Computation
+from edge_agent.enclave.loading import Loaded
 from edge_agent.enclave.runtime import Limits, Runtime
 from protocol.party import Randomness
 from schemas.model import ModuleLimits
@@ -27,7 +27,9 @@ def assemble(
     )
     runtime = Runtime(cap, compiler=compiler)
 
-    def load(module: bytes, limits: ModuleLimits) -> Computation:
-        return runtime.load(module, cap.narrowed(limits)).run
+    def load(module: bytes, limits: ModuleLimits, machine_code: bytes | None) -> Loaded:
+        granted = cap.narrowed(limits)
+        code = runtime.compiled(module, granted) if machine_code is None else machine_code
+        return Loaded(runtime.load(module, granted, code).run, code)
 
-    return Enclave(configuration, load, randomness, confinement=confinement)
+    return Enclave(configuration, load, randomness, runtime.fingerprint, confinement)

@@ -6,6 +6,7 @@ is as untrusted as the network: whatever it sends is parsed strictly, and answer
 
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
@@ -18,7 +19,8 @@ from edge_agent.enclave.exchange import (
     encode_refused,
 )
 from edge_agent.enclave.frames import FrameSocket
-from protocol.errors import MalformedError, SealedgeError
+from edge_agent.enclave.needs import ModelSealed
+from protocol.errors import MalformedError, SealedgeError, UnexpectedError
 from protocol.messages import decode_message_untrusted
 from protocol.party import Delivery, Event, Noted, Party
 from schemas.reason import Reason
@@ -26,6 +28,9 @@ from schemas.reason import Reason
 MAX_STAGED: Final = 8192
 MAX_STAGED_BYTES: Final = 2**30 + 2**26
 """Encrypted chunks held before they are assembled: as many as a manifest names, with their envelopes."""
+
+PART_BYTES: Final = 2**23
+"""Bytes of sealed code that one answer carries."""
 
 READY: Final = "enclave-ready"
 
@@ -39,6 +44,9 @@ class HostedEnclave(Party, Protocol):
     def chunks_collected(self, model: str, payloads: tuple[bytes, ...], now: float) -> Sequence[Event]:
         """Answer a `ChunksNeeded`: the payloads in the order of its digests."""
 
+    def sealed_model_read(self, model: str, lease: bytes, code: bytes, now: float) -> Sequence[Event]:
+        """Answer a `SealedModelNeeded`: both as an earlier enclave handed them out, or both empty."""
+
 
 class EnclaveServer:
     """The inside: answers one call after the other until the host closes."""
@@ -47,6 +55,7 @@ class EnclaveServer:
         self._enclave, self._frames = enclave, frames
         self._staged: list[bytes] = []
         self._staged_bytes = 0
+        self._outgoing = ModelSealed("", b"", b"", 0)
         self._methods: dict[Call, Callable[..., Sequence[Event]]] = {
             Call.WILL: self._will,
             Call.CONNECTED: enclave.connected,
@@ -56,6 +65,8 @@ class EnclaveServer:
             Call.EVIDENCE_COLLECTED: enclave.evidence_collected,
             Call.STAGE: self._stage,
             Call.CHUNKS_COLLECTED: self._chunks_collected,
+            Call.SEALED_MODEL_READ: self._sealed_model_read,
+            Call.MORE: self._more,
         }
 
     def serve(self) -> None:
@@ -75,7 +86,7 @@ class EnclaveServer:
         try:
             call, arguments = decode_call_untrusted(question)
             events = self._methods[call](*arguments)
-            return encode_done(self._enclave.deadline, events)
+            return encode_done(self._enclave.deadline, [self._fitted(event) for event in events])
         except SealedgeError as error:
             return encode_refused(self._enclave.deadline, error)
 
@@ -95,10 +106,31 @@ class EnclaveServer:
         self._staged += chunks
         return []
 
-    def _chunks_collected(self, model: str, now: float) -> Sequence[Event]:
+    def _unstaged(self) -> tuple[bytes, ...]:
         payloads = tuple(self._staged)
         self._staged, self._staged_bytes = [], 0
-        return self._enclave.chunks_collected(model, payloads, now)
+        return payloads
+
+    def _chunks_collected(self, model: str, now: float) -> Sequence[Event]:
+        return self._enclave.chunks_collected(model, self._unstaged(), now)
+
+    def _sealed_model_read(self, model: str, lease: bytes, now: float) -> Sequence[Event]:
+        return self._enclave.sealed_model_read(model, lease, b"".join(self._unstaged()), now)
+
+    def _fitted(self, event: Event) -> Event:
+        """Of sealed code the first part; the rest waits for `MORE`, or for the next model that is sealed."""
+        if not isinstance(event, ModelSealed) or len(event.code) <= PART_BYTES:
+            return event
+        self._outgoing = event
+        return replace(event, code=event.code[:PART_BYTES])
+
+    def _more(self, offset: int) -> Sequence[Event]:
+        whole = self._outgoing
+        if offset >= whole.size:
+            raise UnexpectedError("there is no more to hand out")
+        if offset + PART_BYTES >= whole.size:
+            self._outgoing = ModelSealed("", b"", b"", 0)
+        return [replace(whole, lease=b"", code=whole.code[offset : offset + PART_BYTES])]
 
 
 def serve_untrusted(

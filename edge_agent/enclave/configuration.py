@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.messages import digest, encode_message
-from schemas.base import CoseKeyMap, Document, Message, Name, at
+from schemas.base import CoseKeyMap, Document, Message, Name, Secret, at
 from schemas.model import ModuleLimits
 
 MAX_REVOCATIONS = 2**19
@@ -37,12 +37,17 @@ class Measured(Message):
 
 
 class EnclaveConfiguration(Message):
-    """Everything that an enclave is told at its start. Holds no secret: the enclave makes its keys itself."""
+    """Everything that an enclave is told at its start. The enclave makes its own keys itself.
+
+    `sealing_key` is the TEE's, for what shall outlive the enclave; without one nothing does. Where the host is not
+    inside the TEE, the host sees it (ADR 28).
+    """
 
     measured: Measured = at(1)
     agent: Name = at(2)
     enrolment: Document = at(3)
     revocations: Annotated[bytes, Field(min_length=1, max_length=MAX_REVOCATIONS)] | None = at(4, None)
+    sealing_key: Secret | None = at(5, None, repr=False)
 
     @property
     def digest(self) -> bytes:

@@ -6,13 +6,15 @@ backwards, nor behind what the verifier has signed.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_agent.enclave.answers import Answer, AnswerBudget
 from edge_agent.enclave.attesting import Attesting
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.inference import infer, refuse
-from edge_agent.enclave.models import Loader, ModelShelf, Running
+from edge_agent.enclave.loading import Loader, Running
+from edge_agent.enclave.models import ModelShelf
+from edge_agent.enclave.sealed_cache import SealedCache
 from edge_agent.enclave.sessions import Session, SessionTable
 from edge_agent.enclave.terms import accept, check_passport, check_terms, recipients_of
 from edge_agent.enclave.volatile import VolatileStore
@@ -47,9 +49,10 @@ class Enclave(Desk):
         configuration: EnclaveConfiguration,
         load: Loader,
         randomness: Randomness,
+        engine: Callable[[], str],
         confinement: tuple[str, ...] = (),
     ) -> None:
-        """`confinement`: what stands in its claims."""
+        """`engine` names what `load` compiles for: `engine_fingerprint`. `confinement` stands in the claims."""
         measured = configuration.measured
         store = VolatileStore()
         trust = Trust(measured.fleet, VerifyingKey.from_cose_key_untrusted(measured.authority), store)
@@ -60,7 +63,10 @@ class Enclave(Desk):
         )
         super().__init__(trust, configuration.agent, self._attesting.key)
         self._randomness, self._limits = randomness, measured.limits
-        self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness)
+        cache = None
+        if configuration.sealing_key is not None:
+            cache = SealedCache(configuration.sealing_key, self.name, configuration.digest, engine, randomness)
+        self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness, cache)
         kept = self._limits.cached_replies
         self._answers = AnswerBudget(kept, self._limits.cached_reply_bytes)
         self._sessions = SessionTable(
@@ -100,14 +106,27 @@ class Enclave(Desk):
         """The host's answer to `ChunksNeeded`."""
         now = self._time(now)
         try:
-            self._attesting.live(now)
-            events = self._models.chunks_collected_untrusted(model, payloads, now)
+            passport = self._attesting.live(now)
+            events = self._models.chunks_collected_untrusted(model, payloads, now, passport)
         except (RemoteError, EnclaveError) as error:
             return self._refuse(error, Delivery(self.topics.manifest(model), b""), now)
-        if events:
-            self.board.details["models"] = ", ".join(f"{each.model}@{each.version}" for each in self._models.loaded)
-            events.append(self._attesting.ask("model-loaded", now))
-        return events
+        return [*events, *self._announced(now)] if events else []
+
+    def sealed_model_read(self, model: str, lease: bytes, code: bytes, now: float) -> Sequence[Event]:
+        """The host's answer to `SealedModelNeeded`."""
+        now = self._time(now)
+        held = self._models.loaded
+        try:
+            passport = self._attesting.live(now)
+            events = self._models.sealed_model_read_untrusted(model, lease, code, passport, now)
+        except RemoteError as error:
+            return self._refuse(error, Delivery(self.topics.manifest(model), b""), now)
+        return events if self._models.loaded == held else [*events, *self._announced(now)]
+
+    def _announced(self, now: float) -> Sequence[Event]:
+        """A model was loaded: shown in the status, and to the verifier."""
+        self.board.details["models"] = ", ".join(f"{each.model}@{each.version}" for each in self._models.loaded)
+        return [self._attesting.ask("model-loaded", now)]
 
     def _subscriptions(self) -> Sequence[Subscription]:
         return [Subscription(topic) for topic in (*self._routes, *self._manifests)]
@@ -176,7 +195,8 @@ class Enclave(Desk):
     def _inbox(self, delivery: Delivery, now: float) -> Sequence[Event]:
         message = parse_sign1_untrusted(delivery.payload)
         if message.typ == Kind.KEY_RELEASE:
-            return self._models.accept_grant_untrusted(delivery, self._attesting.kem_keys(now), now)
+            keys, passport = self._attesting.kem_keys(now), self._passport(now)
+            return self._models.accept_grant_untrusted(delivery, keys, now, passport)
         signer = self.trust.identify_untrusted(message.credential or b"", now, Role.PUBLISHER, Role.VERIFIER)
         address = Address(delivery.topic, self.name, delivery.correlation or b"")
         refusal = open_message_untrusted(Refusal, delivery.payload, Kind.REFUSAL, signer.key, address)

@@ -17,7 +17,13 @@ from operator import attrgetter
 from typing import Any, Final
 
 from edge_agent.enclave.frames import MAX_FRAME
-from edge_agent.enclave.needs import ChunksNeeded, EvidenceNeeded
+from edge_agent.enclave.needs import (
+    ChunksNeeded,
+    EvidenceNeeded,
+    ModelSealed,
+    SealedModelEnded,
+    SealedModelNeeded,
+)
 from protocol.cbor import decode_untrusted, encode
 from protocol.errors import MalformedError, ProtocolMisuseError, SealedgeError
 from protocol.party import Event, Noted, Publication, Subscription
@@ -28,7 +34,11 @@ Types = tuple[tuple[type, ...], ...]
 
 
 class Call(IntEnum):
-    """The methods of an enclave, by number. `STAGE` hands in chunks before the `CHUNKS_COLLECTED` they belong to."""
+    """The methods of an enclave, by number.
+
+    `STAGE` hands in chunks, or sealed code, before the call they belong to. `MORE` asks for the part of sealed code
+    that begins at an offset, where the last answer held only the first part.
+    """
 
     WILL = 1
     CONNECTED = 2
@@ -38,6 +48,8 @@ class Call(IntEnum):
     EVIDENCE_COLLECTED = 6
     STAGE = 7
     CHUNKS_COLLECTED = 8
+    SEALED_MODEL_READ = 9
+    MORE = 10
 
 
 class Outcome(IntEnum):
@@ -67,7 +79,16 @@ _ARGUMENTS: Final[dict[int, Types]] = {
     Call.EVIDENCE_COLLECTED: (_BYTES, _TEXT, _BYTES, _TIME),
     Call.STAGE: (_LIST,),
     Call.CHUNKS_COLLECTED: (_TEXT, _TIME),
+    Call.SEALED_MODEL_READ: (_TEXT, _BYTES, _TIME),
+    Call.MORE: (_WHOLE,),
 }
+
+
+def _model_alone(event: Any) -> tuple[str]:
+    """What `attrgetter` gives for several names: a tuple."""
+    return (event.model,)
+
+
 _EVENTS: Final[tuple[tuple[type[Event], Callable[[Event], tuple[Any, ...]], Types], ...]] = (
     (
         Publication,
@@ -78,6 +99,9 @@ _EVENTS: Final[tuple[tuple[type[Event], Callable[[Event], tuple[Any, ...]], Type
     (Noted, attrgetter("what", "detail"), (_TEXT, _MAP)),
     (EvidenceNeeded, attrgetter("token", "report_data"), (_BYTES, _BYTES)),
     (ChunksNeeded, attrgetter("model", "digests"), (_TEXT, _LIST)),
+    (SealedModelNeeded, _model_alone, (_TEXT,)),
+    (ModelSealed, attrgetter("model", "lease", "code", "size"), (_TEXT, _BYTES, _BYTES, _WHOLE)),
+    (SealedModelEnded, _model_alone, (_TEXT,)),
 )
 """By number: the kind of event, its fields in the order of its declaration, and their types on the wire."""
 
@@ -110,6 +134,9 @@ def decode_call_untrusted(data: bytes) -> tuple[Call, list[Any]]:
     _check("call", arguments, types)
     if call == Call.STAGE:
         _check_all("chunks", arguments[0], bytes)
+    elif call == Call.MORE:
+        if arguments[0] < 0:
+            raise MalformedError("an offset that cannot be")
     elif not 0 <= arguments[-1] <= MAX_TIME:  # NaN too is refused: as a time, it is never after an end
         raise MalformedError("a time that cannot be")
     return Call(call), arguments

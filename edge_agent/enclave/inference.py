@@ -1,7 +1,7 @@
 """One request inside an enclave: run the module, sign the receipt, seal the result to whoever may read it."""
 
 from edge_agent.enclave.answers import Answer
-from edge_agent.enclave.models import Running
+from edge_agent.enclave.loading import Running
 from edge_agent.enclave.sessions import Session
 from protocol.attestation import Passport
 from protocol.cbor import MAX_MESSAGE

@@ -1,25 +1,29 @@
 """The models an enclave holds: manifest, key, chunks, module; each lent for a time, each erased when that ends.
 
-manifest ─> key request ─> key grant ─> chunks ─> module running ─> key request (renewal) ─> ...
+manifest ─> what the host keeps, sealed ─────────────────────┐
+         └> key request ─> key grant ─> chunks ─> compiled ─┴> module running ─> key request (renewal) ─> ...
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from edge_agent.enclave.needs import ChunksNeeded
+from edge_agent.enclave.lending import check_grant, key_request
+from edge_agent.enclave.loading import Loader, Running, Wanted
+from edge_agent.enclave.needs import ChunksNeeded, SealedModelNeeded
+from edge_agent.enclave.sealed_cache import SealedCache
+from edge_agent.enclave.sealed_models import SealedModels
 from protocol.attestation import Passport
 from protocol.delivery import decrypt_chunks_untrusted, open_index_untrusted
-from protocol.envelope import Address, open_sealed_untrusted, sign_message, signer_credential_untrusted
-from protocol.errors import AppraisalError, AuthenticationError, EnclaveError, Finding, FreshnessError, RemoteError
+from protocol.envelope import Address, open_sealed_untrusted, signer_credential_untrusted
+from protocol.errors import AppraisalError, EnclaveError, Finding, FreshnessError, RemoteError
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
 from protocol.manifests import ManifestBook
 from protocol.messages import digest
-from protocol.party import Delivery, Event, Noted, Publication, Randomness
-from protocol.trust import Identity, Trust, check_times
+from protocol.party import Delivery, Event, Noted, Randomness
+from protocol.trust import Trust, check_times
 from schemas.attestation import LoadedModel
 from schemas.kinds import Kind, Role
-from schemas.model import ChunkIndex, KeyGrant, KeyRequest, Manifest, ModuleLimits
+from schemas.model import KeyGrant
 from schemas.reason import Reason
 
 ASK_AGAIN = 5.0
@@ -28,52 +32,25 @@ ASK_AGAIN = 5.0
 FAILED_WAIT = 30.0
 """Seconds to wait after a refusal or a failed delivery."""
 
-Computation = Callable[[bytes], bytes]
-"""A loaded module: input bytes to output bytes. Raises `EnclaveError`."""
-
-Loader = Callable[[bytes, ModuleLimits], Computation]
-"""Compiles a module under its limits. Raises `EnclaveError` (model-invalid)."""
-
-
-@dataclass(slots=True)
-class Running:
-    """A module that may compute until `expires`."""
-
-    manifest: Manifest
-    manifest_digest: bytes
-    publisher: Identity
-    compute: Computation = field(repr=False)
-    expires: float
-    renew_at: float
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """A version on its way: what was asked, what was granted."""
-
-    manifest: Manifest
-    digest: bytes
-    publisher: Identity
-    request: bytes | None = None
-    ask_at: float = 0.0
-    index: ChunkIndex | None = field(default=None, repr=False)
-    expires: float = 0.0
-    renew_at: float = 0.0
-
-    def afresh(self) -> "_Wanted":
-        """The same version, without what was granted."""
-        return _Wanted(self.manifest, self.digest, self.publisher)
-
 
 class ModelShelf:
     """All models of one enclave."""
 
     def __init__(
-        self, trust: Trust, agent: str, key: SigningKey, book: ManifestBook, load: Loader, randomness: Randomness
+        self,
+        trust: Trust,
+        agent: str,
+        key: SigningKey,
+        book: ManifestBook,
+        load: Loader,
+        randomness: Randomness,
+        cache: SealedCache | None = None,
     ) -> None:
+        """Without a `cache`, nothing of a model outlives the enclave."""
         self._trust, self._agent, self._key = trust, agent, key
         self._book, self._load, self._randomness = book, load, randomness
-        self._wanted: dict[str, _Wanted] = {}
+        self._sealed = SealedModels(trust, load, cache)
+        self._wanted: dict[str, Wanted] = {}
         self._running: dict[str, Running] = {}
 
     @property
@@ -102,17 +79,40 @@ class ModelShelf:
         manifest = self._book.accept_untrusted(data, model, now)
         if manifest is None:
             return []
-        self._wanted[model] = _Wanted(manifest, digest(data), self._book.publisher(model))
+        self._wanted[model] = Wanted(manifest, digest(data), self._book.publisher(model))
         return self.ask(passport, now)
 
     def ask(self, passport: Passport | None, now: float) -> list[Event]:
-        """Key requests for all that is wanted and not asked for lately. Without a live passport nothing is asked."""
+        """Ask for all that is wanted and not asked for lately. Without a live passport nothing is asked (P3)."""
         if passport is None:
             return []
         due = [each for each in self._wanted.values() if each.ask_at <= now and each.index is None]
-        return [self._key_request(each, passport, now) for each in due]
+        return [self._asking(each, passport, now) for each in due]
 
-    def accept_grant_untrusted(self, delivery: Delivery, keys: Sequence[KemPrivateKey], now: float) -> list[Event]:
+    def sealed_model_read_untrusted(
+        self, model: str, lease: bytes, code: bytes, passport: Passport, now: float
+    ) -> list[Event]:
+        """Take what the host kept: if all of it holds, the model runs; if not, why is noted, and its key asked for."""
+        wanted = self._wanted.get(model)
+        if wanted is None or not wanted.looking:
+            return []
+        wanted.looking = False
+        if not lease:
+            return [self._key_request(wanted, passport, now)]
+        try:
+            self._running[model] = self._sealed.restored(wanted, lease, code, passport, now)
+        except (RemoteError, EnclaveError) as error:
+            detail = {"model": model, "reason": error.reason.value, "why": error.diagnostics}
+            # With a newer revocation list, the same bytes may hold.
+            ended = [] if error.reason is Reason.STALE else self._sealed.ended(model)
+            return [Noted("sealed-model-refused", {**detail}), *ended, self._key_request(wanted, passport, now)]
+        del self._wanted[model]
+        expires = int(wanted.expires - now)
+        return [Noted("model-restored", {"model": model, "version": wanted.manifest.version, "lease_seconds": expires})]
+
+    def accept_grant_untrusted(
+        self, delivery: Delivery, keys: Sequence[KemPrivateKey], now: float, passport: Passport | None = None
+    ) -> list[Event]:
         """Take a key release: renew the lease of what runs, or name the chunks that the host shall fetch."""
         wanted = self._asked(delivery.correlation)
         if wanted is None or wanted.index is not None or wanted.request is None:
@@ -121,7 +121,7 @@ class ModelShelf:
         publisher = self._trust.identify_untrusted(signer_credential_untrusted(delivery.payload), now, Role.PUBLISHER)
         address = Address(delivery.topic, self._agent, wanted.request)
         grant = open_sealed_untrusted(KeyGrant, delivery.payload, Kind.KEY_RELEASE, publisher.key, keys, address)
-        _check_grant(grant, wanted, self._agent, publisher.name)
+        check_grant(grant, manifest, wanted.digest, wanted.request, self._agent, publisher.name)
         check_times("key-release", grant.issued, grant.expires, now)
         index = open_index_untrusted(manifest, grant.content_key)
         renew_at = now + (grant.expires - now) / 2
@@ -134,12 +134,14 @@ class ModelShelf:
         if running is not None and running.manifest_digest == wanted.digest:
             running.expires, running.renew_at = grant.expires, renew_at
             del self._wanted[manifest.model]
-            return [Noted("key-renewed", detail)]
+            return [Noted("key-renewed", detail), *self._sealed.kept(running, passport)]
         wanted.index, wanted.expires, wanted.renew_at = index, grant.expires, renew_at
         return [Noted("key-released", detail), ChunksNeeded(manifest.model, manifest.chunks)]
 
-    def chunks_collected_untrusted(self, model: str, payloads: Sequence[bytes], now: float) -> list[Event]:
-        """Decrypt, check, compile: from here on the model runs.
+    def chunks_collected_untrusted(
+        self, model: str, payloads: Sequence[bytes], now: float, passport: Passport | None = None
+    ) -> list[Event]:
+        """Decrypt, check, compile: from here on the model runs, and with a `passport` it is sealed for the next start.
 
         Raises `RemoteError` for wrong chunks, and where the lease ended meanwhile (P3): the key is asked for again
         later. Raises `EnclaveError` for a module that will not run: it is not asked for again until a newer manifest
@@ -152,7 +154,8 @@ class ModelShelf:
         if now >= wanted.expires:
             raise AppraisalError("the model's lease ended before its chunks came", reason=Reason.LEASE_EXPIRED)
         module = decrypt_chunks_untrusted(wanted.manifest, index, payloads)
-        self._running[model] = self._loaded(wanted, module)
+        running, machine_code = self._loaded(wanted, module)
+        self._running[model] = running
         del self._wanted[model]
         detail: dict[str, str | int | float | bool | None] = {
             "model": model,
@@ -160,17 +163,17 @@ class ModelShelf:
             "bytes": len(module),
             "chunks": len(payloads),
         }
-        return [Noted("model-loaded", detail)]
+        return [Noted("model-loaded", detail), *self._sealed.kept(running, passport, module, machine_code)]
 
-    def _loaded(self, wanted: _Wanted, module: bytes) -> Running:
+    def _loaded(self, wanted: Wanted, module: bytes) -> tuple[Running, bytes]:
         manifest = wanted.manifest
         try:
-            compute = self._load(module, manifest.limits)
+            loaded = self._load(module, manifest.limits, None)
         except EnclaveError as error:
             if error.reason is not Reason.INTERNAL:
                 del self._wanted[manifest.model]
             raise
-        return Running(manifest, wanted.digest, wanted.publisher, compute, wanted.expires, wanted.renew_at)
+        return wanted.running(loaded.compute), loaded.machine_code
 
     def refused(self, request: bytes | None, by: str, now: float) -> None:
         """A key request was refused: ask again later. Counts once, and from the model's publisher alone."""
@@ -187,7 +190,7 @@ class ModelShelf:
             events += self._erase(name, "lease-expired")
         for name, running in self._running.items():
             if name not in self._wanted and now >= running.renew_at:
-                self._wanted[name] = _Wanted(running.manifest, running.manifest_digest, running.publisher)
+                self._wanted[name] = Wanted(running.manifest, running.manifest_digest, running.publisher)
         return [*events, *self.ask(passport, now)]
 
     def erase_revoked(self) -> list[Event]:
@@ -197,6 +200,10 @@ class ModelShelf:
             events += self._erase(name, "revoked")
         for name in [name for name, each in self._wanted.items() if self._is_revoked(each)]:
             del self._wanted[name]
+            events += self._sealed.ended(name)
+        for each in self._wanted.values():
+            # What the host keeps may have been refused for want of this very list.
+            each.looked = False
         return events
 
     def erase_all(self, why: str) -> list[Event]:
@@ -214,15 +221,25 @@ class ModelShelf:
 
     def _erase(self, name: str, why: str) -> list[Event]:
         running = self._running.pop(name)
-        self._wanted.setdefault(name, _Wanted(running.manifest, running.manifest_digest, running.publisher))
-        return [Noted("model-erased", {"model": name, "version": running.manifest.version, "why": why})]
+        self._wanted.setdefault(name, Wanted(running.manifest, running.manifest_digest, running.publisher))
+        erased = Noted("model-erased", {"model": name, "version": running.manifest.version, "why": why})
+        # A passport that lapsed may come back while the lease runs; what has ended or is revoked does not.
+        return [erased] if why == "not-attested" else [erased, *self._sealed.ended(name)]
 
-    def _asked(self, request: bytes | None) -> _Wanted | None:
+    def _asking(self, wanted: Wanted, passport: Passport, now: float) -> Event:
+        """The host is asked first, once; the publisher then."""
+        if not self._sealed.enabled or wanted.looked or wanted.manifest.model in self._running:
+            return self._key_request(wanted, passport, now)
+        wanted.looked = wanted.looking = True
+        wanted.ask_at = now + ASK_AGAIN
+        return SealedModelNeeded(wanted.manifest.model)
+
+    def _asked(self, request: bytes | None) -> Wanted | None:
         if request is None:
             return None
         return next((each for each in self._wanted.values() if each.request == request), None)
 
-    def _is_revoked(self, model: Running | _Wanted) -> bool:
+    def _is_revoked(self, model: Running | Wanted) -> bool:
         try:
             self._trust.revocations.check("model", model.manifest.digest)
             self._trust.check_not_revoked(model.publisher)
@@ -230,52 +247,7 @@ class ModelShelf:
             return True
         return False
 
-    def _key_request(self, wanted: _Wanted, passport: Passport, now: float) -> Publication:
-        manifest = wanted.manifest
-        identifier = self._randomness(16)
-        wanted.request, wanted.ask_at = identifier, now + ASK_AGAIN
-        request = KeyRequest(
-            fleet=self._trust.fleet,
-            agent=self._agent,
-            model=manifest.model,
-            version=manifest.version,
-            manifest=wanted.digest,
-            request=identifier,
-            attestation_result=passport.document,
-            issued=int(now),
-        )
-        topic = self._trust.topics.key(manifest.model)
-        address = Address(topic, manifest.publisher, identifier)
-        return Publication(
-            topic,
-            sign_message(Kind.KEY_REQUEST, request, self._key, address),
-            expiry=60,
-            response_topic=self._trust.topics.inbox(Role.AGENT, self._agent),
-            correlation=identifier,
-        )
-
-
-def _check_grant(grant: KeyGrant, wanted: _Wanted, agent: str, publisher: str) -> None:
-    """Raises `AuthenticationError` unless this grant is for exactly what was asked (wrapped-key substitution)."""
-    manifest = wanted.manifest
-    expected: Mapping[str, object] = {
-        "fleet": manifest.fleet,
-        "agent": agent,
-        "model": manifest.model,
-        "version": manifest.version,
-        "manifest": wanted.digest,
-        "request": wanted.request,
-    }
-    for claim, value in expected.items():
-        if getattr(grant, claim) != value:
-            raise AuthenticationError(
-                "a key for something else",
-                reason=Reason.BINDING_MISMATCH,
-                finding=Finding(f"key-release.{claim}", "as asked", "another"),
-            )
-    if publisher != manifest.publisher:
-        raise AuthenticationError(
-            "a key from another publisher",
-            reason=Reason.UNKNOWN_SIGNER,
-            finding=Finding("publisher", manifest.publisher, publisher),
-        )
+    def _key_request(self, wanted: Wanted, passport: Passport, now: float) -> Event:
+        wanted.request, wanted.ask_at = self._randomness(16), now + ASK_AGAIN
+        wanted.looking = False
+        return key_request(self._trust, passport, self._key, wanted.manifest, wanted.digest, wanted.request, now)

@@ -1,11 +1,15 @@
-"""What an enclave asks of its host besides publishing: the TEE's signature over its report data, and chunks.
+"""What an enclave asks of its host besides publishing: the TEE's signature over its report data, chunks, safe keeping.
 
 The host may refuse, delay or lie. What it hands in is checked as if it came from the network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from protocol.party import Event
+
+MAX_SEALED: Final = 2**28
+"""Bytes of a model that is sealed for the next start. A larger one is fetched and compiled anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,31 @@ class ChunksNeeded(Event):
 
     model: str
     digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedModelNeeded(Event):
+    """What the host keeps of this model; answered by `sealed_model_read`, with nothing where it keeps nothing."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSealed(Event):
+    """For the host to keep until the next start; it can read none of it.
+
+    `code` is empty where the lease alone is new: the code that was kept before goes with it. `size` is that of all
+    the code, of which the boundary carries one part at a time.
+    """
+
+    model: str
+    lease: bytes = field(repr=False)
+    code: bytes = field(repr=False)
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedModelEnded(Event):
+    """What the host keeps of this model opens nothing any more: it shall delete it."""
+
+    model: str

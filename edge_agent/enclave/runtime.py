@@ -48,14 +48,29 @@ class Runtime:
         self.watchdog = Watchdog(self.engine.increment_epoch)
         self._finalizer = weakref.finalize(self, self.watchdog.close)
 
-    def load(self, module: bytes, limits: Limits | None = None) -> "Module":
+    def load(self, module: bytes, limits: Limits | None = None, machine_code: bytes | None = None) -> "Module":
         """Compile a module and start it once, on no input.
+
+        With `machine_code` nothing is compiled. It must be what `compiled` returned for this module, here or in an
+        earlier enclave of the same engine, and authentic: wasmtime believes it, so anybody's bytes would run as code.
 
         The bytes may be anyone's: after the call the module is known to be valid, to import nothing but what is
         offered, to follow one of the two conventions, and to start within its limits. `limits` are the cap's where
         left out. Raises `EnclaveError` alone: model-invalid, or what its start functions brought about.
         """
         limits = limits or self.cap
+        interface = self._checked(module, limits)
+        if machine_code is None:
+            machine_code = self._compiler(module, limits, self._max_stack_bytes)
+        return Module(self, self._linked(machine_code), interface, limits)
+
+    def compiled(self, module: bytes, limits: Limits | None = None) -> bytes:
+        """The machine code of a module that `load` would take, for `load`. Raises `EnclaveError` (model-invalid)."""
+        limits = limits or self.cap
+        self._checked(module, limits)
+        return self._compiler(module, limits, self._max_stack_bytes)
+
+    def _checked(self, module: bytes, limits: Limits) -> Interface:
         limits.check_within(self.cap)
         if len(module) > limits.max_module_bytes:
             raise invalid(f"the module has {len(module)} bytes, {limits.max_module_bytes} are allowed")
@@ -63,8 +78,7 @@ class Runtime:
         self.wasi.check(interface.imports)
         check_exports(interface)
         _check_memory(interface, limits)
-        machine_code = self._compiler(module, limits, self._max_stack_bytes)
-        return Module(self, self._linked(machine_code), interface, limits)
+        return interface
 
     def close(self) -> None:
         """Stop the watchdog; no module of this runtime runs afterwards."""

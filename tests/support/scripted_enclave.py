@@ -13,7 +13,13 @@ from pathlib import Path
 
 from edge_agent.enclave import __main__ as program
 from edge_agent.enclave.configuration import EnclaveConfiguration, Measured
-from edge_agent.enclave.needs import ChunksNeeded, EvidenceNeeded
+from edge_agent.enclave.needs import (
+    ChunksNeeded,
+    EvidenceNeeded,
+    ModelSealed,
+    SealedModelEnded,
+    SealedModelNeeded,
+)
 from edge_agent.enclave_client import EnclaveCrashedError
 from protocol.errors import EnclaveError
 from protocol.party import Delivery, Event, Noted, Publication, Subscription
@@ -31,6 +37,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     Noted("seen", {"text": "t", "whole": -1, "part": 0.25, "truth": True, "nothing": None}),
     EvidenceNeeded(b"token", b"r" * 64),
     ChunksNeeded("scan", (b"1" * 32, b"2" * 32)),
+    SealedModelNeeded("scan"),
+    ModelSealed("scan", b"lease", b"code", 4),
+    SealedModelEnded("scan"),
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,6 +91,10 @@ class ScriptedEnclave:
         self.calls.append(("chunks_collected", model, payloads, now))
         return [Noted("loaded", {"model": model, "bytes": sum(map(len, payloads)), "chunks": len(payloads)})]
 
+    def sealed_model_read(self, model: str, lease: bytes, code: bytes, now: float) -> Sequence[Event]:
+        self.calls.append(("sealed_model_read", model, lease, code, now))
+        return [Noted("read", {"model": model, "lease": len(lease), "code": len(code)})]
+
     # What a delivery can ask for
 
     def _echo(self, delivery: Delivery) -> Sequence[Event]:
@@ -100,6 +113,17 @@ class ScriptedEnclave:
     def _chunks(self, delivery: Delivery) -> Sequence[Event]:
         names = delivery.payload.partition(b":")[2]
         return [ChunksNeeded("scan", tuple(bytes.fromhex(each.decode()) for each in names.split()))]
+
+    def _seal(self, delivery: Delivery) -> Sequence[Event]:
+        size = int(delivery.payload.partition(b":")[2])
+        code = bytes(number % 251 for number in range(size))
+        return [ModelSealed("scan", b"lease", code, size)]
+
+    def _read(self, _delivery: Delivery) -> Sequence[Event]:
+        return [SealedModelNeeded("scan")]
+
+    def _end(self, _delivery: Delivery) -> Sequence[Event]:
+        return [SealedModelEnded("scan")]
 
     def _refuse(self, _delivery: Delivery) -> Sequence[Event]:
         raise EnclaveError("not today", reason=Reason.BUSY)

@@ -19,10 +19,13 @@ from edge_agent.attester.simulated import SimulatedAttester
 from edge_agent.chunks import ChunkCache
 from edge_agent.enclave.configuration import EnclaveConfiguration, EnclaveLimits, Measured
 from edge_agent.enclave.enclave import Enclave
+from edge_agent.enclave.loading import Loaded
 from edge_agent.fetching import ChunkFetcher
+from edge_agent.model_cache import ModelCache
 from protocol.errors import EnclaveError
 from protocol.kem_keys import KemPrivateKey
 from protocol.keys import SigningKey
+from protocol.messages import digest
 from protocol.party import Delivery, Event, Noted, Publication
 from protocol.trust import Trust
 from publisher.package import ModelDescription, package
@@ -67,6 +70,9 @@ class World:
     compute: Callable[[bytes], bytes] = lambda data: data[::-1]
     lease_seconds: int = 300
     limits: EnclaveLimits = field(default_factory=EnclaveLimits)
+    keeps_models: bool = False
+    """Whether the agents' TEEs have sealing keys, and their hosts keep what is sealed."""
+    engine: str = "engine 1; amd64"
     broker: MemoryBroker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +89,7 @@ class World:
         self.folder = Path(tempfile.mkdtemp(prefix="sealedge-world-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.parties: dict[str, Any] = {}
+        self.compiled: list[bytes] = []
 
     # The parties
 
@@ -162,7 +169,7 @@ class World:
 
     def enclave(self, name: str = "agent-1", chips: Sequence[bytes] | None = None) -> Enclave:
         """A new enclave, not connected."""
-        chip = self.chips.setdefault(name, SigningKey.generate(self.randomness))
+        chip = self.chip(name)
         enrolled = (chip.public.thumbprint,) if chips is None else chips
         configuration = EnclaveConfiguration(
             measured=Measured(
@@ -174,19 +181,27 @@ class World:
             agent=name,
             enrolment=self.authority.enrol(name, enrolled, now=START, randomness=self.randomness),
             revocations=self.revocations,
+            sealing_key=self.sealing_key(name, chip) if self.keeps_models else None,
         )
-        return Enclave(configuration, lambda _module, _limits: self._compute, self.randomness)
+        return Enclave(configuration, self._load, self.randomness, lambda: self.engine)
 
     def start_agent(self, name: str = "agent-1", chip: SigningKey | None = None) -> Agent:
         """An agent with its enclave in place. `chip` is another TEE than the enrolled one."""
-        enrolled = self.chips.setdefault(name, SigningKey.generate(self.randomness))
-        return self._start(
-            Agent(
-                lambda: self.enclave(name),
-                SimulatedAttester(chip or enrolled, MEASUREMENT),
-                ChunkFetcher(self.topics, ChunkCache(self.folder / name)),
-            )
-        )
+        attester = SimulatedAttester(chip or self.chip(name), MEASUREMENT)
+        fetcher = ChunkFetcher(self.topics, ChunkCache(self.folder / name))
+        return self._start(Agent(lambda: self.enclave(name), attester, fetcher, models=self.kept(name)))
+
+    def chip(self, name: str) -> SigningKey:
+        """The chip key of an agent's TEE; made on first use."""
+        return self.chips.setdefault(name, SigningKey.generate(self.randomness))
+
+    def sealing_key(self, name: str, chip: SigningKey) -> bytes:
+        """What an agent's TEE gives to its enclave."""
+        return SimulatedAttester(chip, MEASUREMENT).sealing_key(name.encode())
+
+    def kept(self, name: str = "agent-1") -> ModelCache | None:
+        """Where an agent's host keeps what its enclave sealed."""
+        return ModelCache(self.folder / f"{name}-models") if self.keeps_models else None
 
     def restart_agent(self, name: str = "agent-1") -> Agent:
         """The agent crashes and starts anew: another enclave, attested again, with the model loaded."""
@@ -281,6 +296,12 @@ class World:
         }
         self.broker.deliver(party, Delivery(**{**fields, **changes}))
         self.settle()
+
+    def _load(self, module: bytes, _limits: ModuleLimits, machine_code: bytes | None) -> Loaded:
+        """A runtime whose machine code is the module's digest, and which believes any other as wasmtime would."""
+        if machine_code is None:
+            self.compiled.append(module)
+        return Loaded(self._compute, machine_code or digest(module))
 
     def _compute(self, data: bytes) -> bytes:
         if data == b"trap":

@@ -16,8 +16,11 @@ from edge_agent.enclave_client import EnclaveClient
 from edge_agent.fetching import ChunkFetcher
 from edge_agent.host import EnclaveProcess
 from edge_agent.measurement import measure
+from edge_agent.model_cache import ModelCache
 from edge_agent.placement import EnclaveInPlace, EnclaveOverVsock, EnclavePlace, confined
-from protocol.errors import ConfigurationError, Finding
+from protocol.cbor import encode
+from protocol.errors import ConfigurationError, Finding, LocalError
+from protocol.messages import DOMAIN
 from protocol.party import Noted
 from schemas.kinds import Role, Tier
 from schemas.topics import FleetTopics
@@ -34,11 +37,12 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     Start it from the thread that will run its link: Linux ends the enclave with the thread that started it.
     """
     attester = _attester(settings)
-    configuration = enclave_configuration(settings, now)
+    sealing_key, unsealed = _sealing_key(attester, settings)
+    configuration = enclave_configuration(settings, now).model_copy(update={"sealing_key": sealing_key})
     place = enclave_place(settings, configuration)
     closing.callback(place.stop)
     cipher, sealing = _cipher(settings)
-    notes = [*sealing]
+    notes = [*sealing, *unsealed]
 
     def start() -> EnclaveClient:
         client = place.start()
@@ -48,7 +52,9 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
         return client
 
     cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes, cipher)
-    return Agent(start, attester, ChunkFetcher(FleetTopics(settings.fleet), cache), notes)
+    fetcher = ChunkFetcher(FleetTopics(settings.fleet), cache)
+    models = ModelCache(settings.path(settings.state) / "models")
+    return Agent(start, attester, fetcher, notes, models)
 
 
 def enclave_place(settings: AgentSettings, configuration: EnclaveConfiguration) -> EnclavePlace:
@@ -74,6 +80,18 @@ def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfigu
         enrolment=enrolment.credential,
         revocations=trust.revocations.document,
     )
+
+
+def _sealing_key(attester: Attester, settings: AgentSettings) -> tuple[bytes | None, Sequence[Noted]]:
+    """What the TEE gives to this agent's enclave alone. Without it, a restart needs the publisher: said, not fatal."""
+    label = encode([DOMAIN, "enclave", settings.fleet, settings.name])
+    try:
+        found = attester.sealing_key(label)
+    except LocalError as error:
+        return None, [Noted("sealing-failed", {"attester": attester.name, "why": error.diagnostics})]
+    if found is None:
+        return None, [Noted("nothing-sealed", {"attester": attester.name, "why": "this TEE gives no sealing key"})]
+    return found, ()
 
 
 def _attester(settings: AgentSettings) -> Attester:

@@ -39,6 +39,9 @@ class FakeAttester:
             raise ConfigurationError("the TEE is not there")
         return b"signed " + report_data
 
+    def sealing_key(self, label: bytes) -> bytes | None:
+        return None
+
 
 class Stage:
     """An agent with scripted enclaves: `enclaves` lists all that were started."""

@@ -1,9 +1,8 @@
 """The publisher and the enclave's own code agree: what one lends, the other loads."""
 
-from collections.abc import Callable
-
 import pytest
 
+from edge_agent.enclave.loading import Loaded
 from edge_agent.enclave.models import ModelShelf
 from edge_agent.enclave.needs import ChunksNeeded
 from protocol.attestation import open_attestation_result_untrusted
@@ -24,9 +23,9 @@ def delivered(publication: Publication) -> Delivery:
 def test_a_published_model_is_asked_for_lent_fetched_and_loaded(kinds: tuple[int, ...]) -> None:
     fleet, store, loaded = Fleet(seed=31), MemoryStore(), list[bytes]()
 
-    def load(module: bytes, _: ModuleLimits) -> Callable[[bytes], bytes]:
+    def load(module: bytes, _: ModuleLimits, _code: bytes | None) -> Loaded:
         loaded.append(module)
-        return bytes
+        return Loaded(bytes, b"")
 
     packaged = fleet.package(store, module_of(*kinds))
     party, enclave, trust = fleet.run(store), fleet.enclave(), fleet.trust()

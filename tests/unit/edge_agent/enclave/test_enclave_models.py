@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge_agent.enclave.enclave import Enclave
+from edge_agent.enclave.loading import Loaded
 from protocol.attestation import open_past_attestation_result_untrusted
 from protocol.envelope import Address, seal_message, sign_message
 from protocol.errors import EnclaveError
@@ -226,11 +227,11 @@ def test_a_publisher_that_refuses_is_asked_again_later() -> None:
 def test_a_fault_of_the_enclave_is_tried_again_and_one_of_the_module_is_not(reason: Reason, loaded: list[int]) -> None:
     world, attempts = World(), []
 
-    def load(_module: bytes, _limits: object) -> object:
+    def load(_module: bytes, _limits: object, _machine_code: object) -> Loaded:
         attempts.append(reason)
         if len(attempts) == 1:
             raise EnclaveError("it does not load", reason=reason)
-        return world._compute
+        return Loaded(world._compute, b"")
 
     plain = world.enclave
 
