@@ -10,6 +10,9 @@ from typing import Final
 
 import wasmtime
 
+WASMTIME_VERSION: Final = importlib.metadata.version("wasmtime")
+"""Read at the start: an enclave that is confined opens no file any more."""
+
 MAX_STACK_BYTES: Final = 512 * 1024
 """Wasm runs on the calling thread's own stack, of which this is to leave most."""
 
@@ -73,7 +76,7 @@ def engine_fingerprint(max_stack_bytes: int = MAX_STACK_BYTES) -> str:
     features = " ".join(name for name, enabled in sorted(FEATURES.items()) if enabled)
     return "; ".join(
         (
-            f"wasmtime {importlib.metadata.version('wasmtime')}",
+            f"wasmtime {WASMTIME_VERSION}",
             f"{platform.system().lower()}-{platform.machine()}",
             f"{features} stack={max_stack_bytes}",
             f"sha256:{hashlib.sha256(compiled(EMPTY_MODULE, max_stack_bytes)).hexdigest()}",

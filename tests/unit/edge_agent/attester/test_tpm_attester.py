@@ -337,3 +337,32 @@ def test_files_stand_where_the_settings_say(tmp_path: Path) -> None:
     assert (place.key, place.record) == (tmp_path / "a" / "k", Path("/r"))
     assert place.sealed_key.parent == tmp_path / "b"
     assert TpmSettings(seal_pcrs=(7, 0)).sealed_to == "sha256:0,7,15"
+
+
+# The sealing key
+
+
+def test_the_sealing_key_comes_back_after_a_restart_of_the_same_code(here: Machine) -> None:
+    key = here.attester(FIRST).sealing_key(b"label")
+    assert len(key) == 32
+    assert here.attester(FIRST).sealing_key(b"label") == key
+    assert here.attester(FIRST).sealing_key(b"another") != key
+    here.restart()
+    assert here.attester(FIRST).sealing_key(b"label") == key
+    assert key not in here.place.sealing_secret.read_bytes()
+
+
+def test_other_code_gets_another_sealing_key(here: Machine) -> None:
+    key = here.attester(FIRST).sealing_key(b"label")
+    here.restart()
+    assert here.attester(SECOND).sealing_key(b"label") != key
+
+
+def test_a_damaged_or_foreign_sealed_secret_is_replaced(here: Machine) -> None:
+    attester = here.attester(FIRST)
+    key = attester.sealing_key(b"label")
+    for damaged in (b"", b"nothing", here.place.sealing_secret.read_bytes()[:-1]):
+        here.place.sealing_secret.write_bytes(damaged)
+        later = attester.sealing_key(b"label")
+        assert later != key
+        assert attester.sealing_key(b"label") == later
