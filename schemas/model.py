@@ -21,11 +21,17 @@ class TensorSpec(Message):
 
 
 class ModuleLimits(Message):
-    """What a module may use; the enclave caps each with its own configuration."""
+    """What a module may use; the enclave caps each with its own configuration, which holds for what is left out.
+
+    A page of stack has 64 KiB, as one of memory.
+    """
 
     memory_bytes: int = at(1, ge=65_536, le=2**32)
     milliseconds: int = at(2, ge=1, le=600_000)
     output_bytes: int = at(3, ge=1, le=2**26)
+    table_elements: int | None = at(4, None, ge=1, le=1_000_000)
+    stack_pages: int | None = at(5, None, ge=1, le=8)
+    compile_milliseconds: int | None = at(6, None, ge=1, le=600_000)
 
 
 class Manifest(Message):

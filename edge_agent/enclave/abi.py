@@ -53,14 +53,14 @@ class PlacedBuffers:
         address = self._block(guest, offset + self.capacity)
         guest.write(address, data)
         written = guest.call(ENTRY, address, len(data), address + offset, self.capacity)
-        return guest.read(address + offset, _checked_length(written, self.capacity))
+        return guest.read(address + offset, _checked_length(guest, written, self.capacity))
 
     def _block(self, guest: Guest, length: int) -> int:
         if not self.allocates:
             return guest.grow(length)
         address = guest.call("malloc", length) % 2**32
         if address == 0:
-            raise EnclaveError("the module's malloc found no room", reason=Reason.MEMORY_LIMIT)
+            raise guest.out_of_memory("the module's malloc found no room")
         guest.read(address + length, 0)
         return address
 
@@ -84,7 +84,7 @@ class FixedBuffers:
             )
         guest.write(self.input, data)
         written = guest.call(FIXED_ENTRY)
-        return guest.read(self.output, _checked_length(written, self.output_size))
+        return guest.read(self.output, _checked_length(guest, written, self.output_size))
 
 
 def check_exports(interface: Interface) -> None:
@@ -119,11 +119,11 @@ def convention(interface: Interface, guest: Guest, limits: Limits) -> Convention
     return fixed
 
 
-def _checked_length(written: int, capacity: int) -> int:
+def _checked_length(guest: Guest, written: int, capacity: int) -> int:
     if written == INPUT_REFUSED:
         raise EnclaveError("the module does not take this input", reason=Reason.INPUT_INVALID)
     if written == OUT_OF_MEMORY:
-        raise EnclaveError("the module ran out of memory", reason=Reason.MEMORY_LIMIT)
+        raise guest.out_of_memory("the module ran out of memory")
     if written < 0:
         raise EnclaveError(f"the module gave up with {written}")
     if written > capacity:

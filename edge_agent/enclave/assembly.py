@@ -19,12 +19,7 @@ def assemble(
 
     `confinement` says what its process has given up (`edge_agent.enclave.confinement`): the enclave claims it.
     """
-    allowed = configuration.measured.limits.module
-    cap = Limits(
-        max_memory_bytes=allowed.memory_bytes,
-        max_seconds=allowed.milliseconds / 1000,
-        max_output_bytes=allowed.output_bytes,
-    )
+    cap = Limits.granted(configuration.measured.limits.module)
     runtime = Runtime(cap, compiler=compiler)
 
     def load(module: bytes, limits: ModuleLimits, machine_code: bytes | None) -> Loaded:

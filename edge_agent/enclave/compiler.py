@@ -22,7 +22,7 @@ from edge_agent.enclave.compile_child import REFUSED
 from edge_agent.enclave.engine import compiled
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.module_format import invalid
-from protocol.errors import EnclaveError
+from protocol.errors import EnclaveError, Finding
 from schemas.reason import Reason
 
 Compiler = Callable[[bytes, Limits, int], bytes]
@@ -74,7 +74,11 @@ def invalid_words(words: bytes) -> EnclaveError:
 
 def too_slow(limits: Limits) -> EnclaveError:
     """Of a module that takes too long."""
-    return invalid(f"compiling the module takes longer than {limits.max_compile_seconds} s")
+    return EnclaveError(
+        f"compiling the module takes longer than {limits.max_compile_seconds} s",
+        reason=Reason.MODEL_INVALID,
+        finding=Finding("milliseconds of compiling", f"at most {limits.max_compile_seconds * 1000:g}", "more"),
+    )
 
 
 def ran_out(status: int, limits: Limits) -> EnclaveError:

@@ -1,6 +1,6 @@
-"""The wasmtime engine for modules that may be hostile: what is switched on, and why the rest is off.
+"""The wasmtime engines for modules that may be hostile: what is switched on, and why the rest is off.
 
-Imports nothing but wasmtime: the compiling child process starts with this file alone.
+Imports wasmtime and `interruptible` alone: the compiling child process starts with this file.
 """
 
 import hashlib
@@ -9,6 +9,9 @@ import platform
 from typing import Final
 
 import wasmtime
+from wasmtime.component import Component
+
+from edge_agent.enclave.interruptible import UnknownCodeError, interruptible
 
 WASMTIME_VERSION: Final = importlib.metadata.version("wasmtime")
 """Read at the start: an enclave that is confined opens no file any more."""
@@ -16,20 +19,17 @@ WASMTIME_VERSION: Final = importlib.metadata.version("wasmtime")
 MAX_STACK_BYTES: Final = 512 * 1024
 """Wasm runs on the calling thread's own stack, of which this is to leave most."""
 
-FEATURES: Final[dict[str, bool]] = {
+COMMON_FEATURES: Final[dict[str, bool]] = {
     "wasm_simd": True,
     "wasm_bulk_memory": True,
     "wasm_multi_value": True,
     "wasm_reference_types": True,
     # Two processors may answer differently: a receipt could not be checked by computing again.
     "wasm_relaxed_simd": False,
-    # Would let a module see time pass, or several memories escape the one limit.
-    "wasm_threads": False,
-    "shared_memory": False,
-    "wasm_multi_memory": False,
     "wasm_memory64": False,
+    # Would let a module see time pass.
+    "shared_memory": False,
     # No compiler of models needs these: less of wasmtime is reachable.
-    "wasm_component_model": False,
     "wasm_custom_page_sizes": False,
     "wasm_exceptions": False,
     "wasm_function_references": False,
@@ -38,38 +38,74 @@ FEATURES: Final[dict[str, bool]] = {
     "wasm_tail_call": False,
     "wasm_wide_arithmetic": False,
     "gc_support": False,
+    # Initial memory is mapped copy-on-write: a fresh instance costs the pages it touches, not those it has.
+    "memory_init_cow": True,
+}
+FEATURES: Final[dict[str, bool]] = {
+    **COMMON_FEATURES,
+    "wasm_component_model": False,
+    # For the checks that `interruptible` inserts, and for nothing else: it refuses atomic instructions, and
+    # whatever names a second memory, in what it is given.
+    "wasm_threads": True,
+    "wasm_multi_memory": True,
+    "epoch_interruption": False,
+}
+COMPONENT_FEATURES: Final[dict[str, bool]] = {
+    **COMMON_FEATURES,
+    "wasm_component_model": True,
+    "wasm_threads": False,
+    "wasm_multi_memory": False,
+    # The memories inside a component cannot be reached from outside: its code asks the host whether to stop.
     "epoch_interruption": True,
 }
 """Names are those of `wasmtime.Config`."""
 
-EMPTY_MODULE: Final = b"\0asm\x01\0\0\0"
+CORE: Final = b"\0asm\x01\0\0\0"
+COMPONENT: Final = b"\0asm\x0d\0\x01\0"
+PROBE: Final = CORE + bytes.fromhex("010401600000 03020100 0503010001 070a01066d656d6f72790200 0a0901070003400c000b0b")
+"""A memory and an endless loop: what its machine code is says how every module is compiled."""
 
 
 def hostile_safe_engine(max_stack_bytes: int = MAX_STACK_BYTES) -> wasmtime.Engine:
-    """An engine whose code stops at epoch deadlines and knows no more of WebAssembly than `FEATURES`."""
+    """An engine for `interruptible` modules that knows no more of WebAssembly than `FEATURES`."""
+    return _engine(FEATURES, max_stack_bytes)
+
+
+def component_engine(max_stack_bytes: int = MAX_STACK_BYTES) -> wasmtime.Engine:
+    """An engine for components, whose code stops at epoch deadlines."""
+    return _engine(COMPONENT_FEATURES, max_stack_bytes)
+
+
+def _engine(features: dict[str, bool], max_stack_bytes: int) -> wasmtime.Engine:
     config = wasmtime.Config()
-    for name, enabled in FEATURES.items():
+    for name, enabled in features.items():
         setattr(config, name, enabled)
     config.max_wasm_stack = max_stack_bytes
     return wasmtime.Engine(config)
 
 
 def compiled(module: bytes, max_stack_bytes: int = MAX_STACK_BYTES) -> bytes:
-    """Validate and compile; the result is for `wasmtime.Module.deserialize` in this very enclave and nowhere else.
+    """Validate and compile; the result is for wasmtime's `deserialize` in this very enclave and nowhere else.
 
     Raises `wasmtime.WasmtimeError`. Time and memory are not bounded here, and a fault in the compiler ends the
     process: see `edge_agent.enclave.compiler`.
     """
-    if not module.startswith(EMPTY_MODULE):
-        # wasmtime-py would parse it as WebAssembly text.
-        raise wasmtime.WasmtimeError("not a WebAssembly core module of version 1")
-    return bytes(wasmtime.Module(hostile_safe_engine(max_stack_bytes), module).serialize())
+    # Anything else wasmtime-py would parse as WebAssembly text.
+    if module.startswith(COMPONENT):
+        return bytes(Component(component_engine(max_stack_bytes), module).serialize())
+    if not module.startswith(CORE):
+        raise wasmtime.WasmtimeError("neither a WebAssembly core module of version 1 nor a component")
+    try:
+        checked = interruptible(module)
+    except UnknownCodeError as unknown:
+        raise wasmtime.WasmtimeError(str(unknown)) from None
+    return bytes(wasmtime.Module(hostile_safe_engine(max_stack_bytes), checked).serialize())
 
 
 def engine_fingerprint(max_stack_bytes: int = MAX_STACK_BYTES) -> str:
     """What decides how a module is compiled and run, on one line: four parts, separated by "; ".
 
-    The wasmtime version, the platform, the features, and SHA-256 of the empty module's machine code. wasmtime writes
+    The wasmtime version, the platform, the features, and SHA-256 of a small module's machine code. wasmtime writes
     into that code its own version, its settings, and which instruction sets it found, so the last part differs
     between kinds of processors and the first three do not.
     """
@@ -79,6 +115,6 @@ def engine_fingerprint(max_stack_bytes: int = MAX_STACK_BYTES) -> str:
             f"wasmtime {WASMTIME_VERSION}",
             f"{platform.system().lower()}-{platform.machine()}",
             f"{features} stack={max_stack_bytes}",
-            f"sha256:{hashlib.sha256(compiled(EMPTY_MODULE, max_stack_bytes)).hexdigest()}",
+            f"sha256:{hashlib.sha256(compiled(PROBE, max_stack_bytes)).hexdigest()}",
         )
     )

@@ -1,12 +1,15 @@
 """One instance of a module in a store of its own, alive for one request: bounds-checked, its faults translated."""
 
+import ctypes
 from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.compiler import one_line
+from edge_agent.enclave.faults import out_of_memory, out_of_time, trap_code, trapped
+from edge_agent.enclave.interruptible import STOP
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.module_format import PAGE_BYTES
+from edge_agent.enclave.watchdog import Watched
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 
@@ -17,14 +20,15 @@ OUT_OF_MEMORY_SIGNS: Final = {"UNREACHABLE", "MEMORY_OUT_OF_BOUNDS"}
 class Guest:
     """Memory and functions of one instance. Every method raises `EnclaveError`, or wasmtime's own errors for a trap."""
 
-    def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance, limits: Limits) -> None:
+    def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance, limits: Limits, watched: Watched) -> None:
+        """Made before any code of the instance has run; `watched` stops it from here on."""
         self._store = store
         self._exports = instance.exports(store)
-        self._max_memory_bytes = limits.max_memory_bytes
-        memory = self._exports["memory"]
-        if not isinstance(memory, wasmtime.Memory):
-            raise EnclaveError("the module's `memory` is not a memory", reason=Reason.MODEL_INVALID)
-        self._memory = memory
+        self._limits = limits
+        self._watched = watched
+        self._memory = self._own_memory("memory")
+        stop = self._own_memory(STOP).data_ptr(store)
+        watched.stops_at(ctypes.cast(stop, ctypes.POINTER(ctypes.c_uint32)).contents)
 
     def call(self, name: str, *arguments: int) -> int:
         """Call an exported function: its i32 result, signed, or 0 where it has none."""
@@ -58,37 +62,30 @@ class Guest:
         try:
             return self._memory.grow(self._store, -(-length // PAGE_BYTES)) * PAGE_BYTES
         except wasmtime.WasmtimeError:
-            raise EnclaveError("no memory left for input and output", reason=Reason.MEMORY_LIMIT) from None
+            raise self.out_of_memory("no memory left for input and output") from None
+
+    def out_of_memory(self, message: str) -> EnclaveError:
+        """The error for a guest that has no room left, with its limit."""
+        return out_of_memory(message, self._limits)
 
     def trapped(self, trap: wasmtime.Trap) -> EnclaveError:
         """The error for a trap. wasmtime's text is left out: it lists the module's function names."""
-        code = _code(trap)
-        if code == "INTERRUPT":
-            return EnclaveError("the module ran out of time", reason=Reason.DEADLINE_EXCEEDED)
+        if self._watched.is_over:
+            return out_of_time(self._limits)
+        code = trap_code(trap)
         if code in OUT_OF_MEMORY_SIGNS and self._is_full():
-            return EnclaveError("the module trapped with all its memory in use", reason=Reason.MEMORY_LIMIT)
-        return EnclaveError(f"the module trapped: {code.lower().replace('_', ' ')}")
+            return self.out_of_memory("the module trapped with all its memory in use")
+        return trapped(code, self._limits)
+
+    def _own_memory(self, name: str) -> wasmtime.Memory:
+        memory = self._exports[name]
+        if not isinstance(memory, wasmtime.Memory):
+            raise EnclaveError(f"the module's `{name}` is not a memory", reason=Reason.MODEL_INVALID)
+        return memory
 
     def _is_full(self) -> bool:
-        return self._memory.data_len(self._store) + PAGE_BYTES > self._max_memory_bytes
+        return self._memory.data_len(self._store) + PAGE_BYTES > self._limits.max_memory_bytes
 
     def _check_inside(self, address: int, length: int) -> None:
         if address + length > self._memory.data_len(self._store):
             raise EnclaveError("the module points outside its memory")
-
-
-def not_started(fault: wasmtime.Trap | wasmtime.WasmtimeError) -> EnclaveError:
-    """The error for a module that could not be instantiated: its start function trapped, or a limit is too low."""
-    if isinstance(fault, wasmtime.WasmtimeError):
-        return EnclaveError(f"the module does not fit: {one_line(str(fault))}", reason=Reason.MEMORY_LIMIT)
-    if _code(fault) == "INTERRUPT":
-        return EnclaveError("the module's start function ran out of time", reason=Reason.DEADLINE_EXCEEDED)
-    return EnclaveError(f"the module's start function trapped: {_code(fault).lower().replace('_', ' ')}")
-
-
-def _code(trap: wasmtime.Trap) -> str:
-    try:
-        return trap.trap_code.name if trap.trap_code else "unknown"
-    except ValueError:
-        # A code that is newer than the Python binding.
-        return "unknown"

@@ -46,11 +46,15 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What a module asks for and what it offers. `memory_pages` is the smallest size of its own memory."""
+    """What a module asks for and what it offers.
+
+    `memory_pages` is the smallest size of its own memory; `starts` is whether it has a start function.
+    """
 
     imports: tuple[Import, ...]
     exports: dict[str, Export]
     memory_pages: int
+    starts: bool = False
 
 
 def invalid(message: str) -> EnclaveError:
@@ -111,7 +115,7 @@ def parse_interface(module: bytes) -> Interface:
     imports = _imports(sections.get(2), types)
     functions = [each.signature for each in imports if each.kind == "function"]
     functions += _functions(sections.get(3), types)
-    return Interface(imports, _exports(sections.get(7), functions), _memory_pages(sections.get(5)))
+    return Interface(imports, _exports(sections.get(7), functions), _memory_pages(sections.get(5)), 8 in sections)
 
 
 def _sections(module: bytes) -> dict[int, _Reader]:

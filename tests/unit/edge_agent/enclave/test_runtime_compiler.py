@@ -8,7 +8,7 @@ import pytest
 import wasmtime
 
 from edge_agent.enclave.compiler import compile_here, compile_in_child, one_line
-from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES, compiled, engine_fingerprint
+from edge_agent.enclave.engine import CORE, MAX_STACK_BYTES, PROBE, compiled, engine_fingerprint
 from edge_agent.enclave.runtime import Limits, Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
@@ -16,9 +16,17 @@ from tests.support.wat_modules import ECHO, performing
 
 
 def slow_to_compile() -> bytes:
-    """A valid module of 140 KiB: thousands of loops times thousands of variables."""
-    loops = "(loop (local.set 0 (local.get 4000)) (br_if 0 (local.get 1)))" * 12_000
-    return performing(ECHO, f"(func (local {'i32 ' * 5000}) {loops})")
+    """A valid module of 150 KiB: thousands of variables that live across thousands of calls."""
+    set_all = "".join(f"(local.set {place} (i32.load (i32.const {4 * place})))" for place in range(3000))
+    use_all = "".join(f"(i32.store (i32.const {4 * place}) (local.get {place}))" for place in range(3000))
+    calls = "(call $g) (if (local.get 3) (then (local.set 2 (local.get 1))))" * 6000
+    return performing(ECHO, f"(func $g) (func (local {'i32 ' * 3000}) {set_all} (loop {calls} {use_all} (br 0)))")
+
+
+def large_to_compile() -> bytes:
+    """A valid module of half a MiB: one function that never branches."""
+    step = "(i32.store (local.get 0) (i32.mul (i32.load (local.get 1)) (i32.load (local.get 2))))"
+    return performing(ECHO, f"(func (param i32 i32 i32) {step * 30_000})")
 
 
 def refusal(module: bytes, **limits: float) -> str:
@@ -46,14 +54,14 @@ def test_a_module_that_takes_too_long_to_compile_is_given_up():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the compiler's memory")
 def test_a_module_that_takes_too_much_memory_to_compile_is_given_up():
-    assert "the compiler ended with" in refusal(slow_to_compile(), max_compile_bytes=48 * 2**20)
+    assert "the compiler ended with" in refusal(large_to_compile(), max_compile_bytes=48 * 2**20)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("executable", "/no/such/python"), ("path", ["/no/such/directory"])])
 def test_a_compiler_that_cannot_start_is_not_the_modules_fault(monkeypatch, setting, value):
     monkeypatch.setattr(sys, setting, value)
     with pytest.raises(EnclaveError, match="the compiler does not") as caught:
-        compile_in_child(EMPTY_MODULE, Limits(), MAX_STACK_BYTES)
+        compile_in_child(PROBE, Limits(), MAX_STACK_BYTES)
     monkeypatch.undo()
     assert caught.value.reason is Reason.INTERNAL
     assert "\n" not in str(caught.value)
@@ -65,7 +73,7 @@ def test_a_crash_of_the_compiler_does_not_reach_the_enclave(monkeypatch):
 
 
 def test_an_invalid_module_is_refused_with_wasmtimes_words():
-    invalid = EMPTY_MODULE + b"\x0a\x01\x01"
+    invalid = CORE + b"\x0a\x01\x01"
     words = refusal(invalid)
     assert words.isascii()
     assert "\n" not in words

@@ -7,6 +7,7 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.enclave.engine import MAX_STACK_BYTES
 from edge_agent.enclave.wasi import WITHOUT_FILES, Wasi
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
@@ -180,6 +181,6 @@ def test_every_offered_import_is_what_wasi_says(wasm_runtime):
     for name, (signature, _) in offered.items():
         parameters, results = (part.strip("()").replace(",", "") for part in signature.split(" -> "))
         imports += f'(import "{WASI}" "{name}" (func (param {parameters}) (result {results})))'
-    linker = wasmtime.Linker(wasm_runtime.engine)
+    linker = wasmtime.Linker(wasm_runtime.engine(MAX_STACK_BYTES))
     linker.define_wasi()
-    assert linker.instantiate_pre(wasmtime.Module(wasm_runtime.engine, f"(module {imports})"))
+    assert linker.instantiate_pre(wasmtime.Module(wasm_runtime.engine(MAX_STACK_BYTES), f"(module {imports})"))

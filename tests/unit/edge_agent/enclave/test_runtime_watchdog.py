@@ -57,24 +57,24 @@ def test_a_deadline_is_never_early_and_two_ticks_late_at_most(seconds):
 
 
 def test_it_ticks_during_a_run_and_sleeps_afterwards(ticks, watchdog):
-    with watchdog.watching():
+    with watchdog.watching(60):
         assert ticks.wait(2 * LINGER_TICKS)
     deadline = time.monotonic() + 10
     while not asleep(ticks):
         assert time.monotonic() < deadline
-    with watchdog.watching():
+    with watchdog.watching(60):
         assert ticks.wait(5)
 
 
 def test_it_ticks_until_the_last_of_several_runs_ends(ticks, watchdog):
-    with watchdog.watching():
-        with watchdog.watching():
+    with watchdog.watching(60):
+        with watchdog.watching(60):
             pass
         assert ticks.wait(3 * LINGER_TICKS)
 
 
 def test_a_run_that_fails_is_no_longer_watched(ticks, watchdog):
-    with pytest.raises(KeyError), watchdog.watching():
+    with pytest.raises(KeyError), watchdog.watching(60):
         raise KeyError
     deadline = time.monotonic() + 10
     while not asleep(ticks):
@@ -88,12 +88,12 @@ def test_a_thread_that_died_refuses_every_run():
 
     watchdog = Watchdog(fail, tick_seconds=0.001)
     watchdog._thread.join(10)
-    with pytest.raises(EnclaveError) as caught, watchdog.watching():
+    with pytest.raises(EnclaveError) as caught, watchdog.watching(60):
         pass
     assert caught.value.reason is Reason.INTERNAL
 
 
 def test_a_closed_watchdog_refuses_every_run(watchdog):
     watchdog.close()
-    with pytest.raises(EnclaveError), watchdog.watching():
+    with pytest.raises(EnclaveError), watchdog.watching(60):
         pass
