@@ -71,6 +71,10 @@ class CompileServer:
             raise ran_out(outcome, limits)
         return output
 
+    def close(self) -> None:
+        """The server ends when it sees the end of the stream."""
+        self._connection.close()
+
     def _exchange(self, header: bytes, module: bytes) -> tuple[int, bytes]:
         try:
             self._connection.sendall(header)

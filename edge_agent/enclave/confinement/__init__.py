@@ -84,7 +84,7 @@ def close_all_but(descriptor: int) -> None:
     """Close every inherited descriptor but this one and the standard streams."""
     highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     os.closerange(_STANDARD_STREAMS, descriptor)
-    os.closerange(descriptor + 1, highest if 0 < highest < 2**20 else 2**20)
+    os.closerange(max(descriptor + 1, _STANDARD_STREAMS), highest if 0 < highest < 2**20 else 2**20)
 
 
 def _isolate_on_linux() -> list[str]:

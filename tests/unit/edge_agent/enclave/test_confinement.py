@@ -1,0 +1,197 @@
+"""The filter of system calls as a program, for both architectures; the words; what is said of what is missing."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge_agent.enclave.compile_server import CompileServer, start_compile_server
+from edge_agent.enclave.compiler import compile_here
+from edge_agent.enclave.confinement import IN_PLACE, MEASURES
+from edge_agent.enclave.confinement.seccomp import ARCHITECTURES, X32_BIT, Architecture, program
+from edge_agent.enclave.confinement.system_calls import (
+    AARCH64,
+    X86_64,
+    Allowed,
+    for_compile_server,
+    for_compiler,
+    for_enclave,
+    for_listening_enclave,
+)
+from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES
+from edge_agent.enclave.limits import Limits
+from edge_agent.placement import confined
+from protocol.errors import ConfigurationError, EnclaveError
+from schemas.reason import Reason
+from tests.support.wat_modules import ECHO, performing
+
+PID = 4711
+ALLOW, KILL, EPERM, ENOSYS = 0x7FFF_0000, 0x8000_0000, 0x5_0000 | errno.EPERM, 0x5_0000 | errno.ENOSYS
+THREAD, FORK = 0x3D0F00, 0x0120_0011
+both = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+
+
+def run(code: list[tuple[int, int, int, int]], identifier: int, number: int, arguments: tuple[int, ...] = ()) -> int:
+    """What the kernel would return: an interpreter of the few instructions that the filter uses."""
+    words = {0: number, 4: identifier}
+    words |= {16 + 8 * position: value & 0xFFFF_FFFF for position, value in enumerate((*arguments, 0, 0, 0, 0, 0, 0))}
+    accumulator, at = 0, 0
+    jumps: dict[int, Callable[[int, int], bool]] = {
+        0x15: lambda a, k: a == k,
+        0x35: lambda a, k: a >= k,
+        0x45: lambda a, k: bool(a & k),
+    }
+    while True:
+        operation, if_true, if_false, constant = code[at]
+        at += 1
+        if operation == 0x06:
+            return constant
+        if operation == 0x20:
+            accumulator = words[constant]
+        elif operation == 0x54:
+            accumulator &= constant
+        else:
+            at += if_true if jumps[operation](accumulator, constant) else if_false
+
+
+def asked(architecture: Architecture, allowed: tuple[Allowed, ...], call: str, *arguments: int) -> int:
+    return run(program(architecture, allowed), architecture.identifier, architecture.numbers[call], arguments)
+
+
+@both
+def test_what_is_allowed_depends_on_the_arguments(architecture: Architecture) -> None:
+    enclave = for_enclave(PID)
+    expected = {
+        ("read", 3): ALLOW,
+        ("clone", THREAD): ALLOW,
+        ("clone", FORK): EPERM,
+        ("clone3",): ENOSYS,
+        ("kill", PID, 9): ALLOW,
+        ("kill", PID + 1, 0): EPERM,
+        ("kill", -1, 9): EPERM,
+        ("tgkill", PID, PID, 6): ALLOW,
+        ("tgkill", PID - 1, 5, 6): EPERM,
+        ("mmap", 0, 4096, 3): ALLOW,
+        ("mmap", 0, 4096, 7): EPERM,
+        ("mprotect", 0, 4096, 5): ALLOW,
+        ("mprotect", 0, 4096, 6): EPERM,
+        ("wait4", PID): EPERM,
+        ("prctl", 4, 1): EPERM,
+        ("seccomp", 1): EPERM,
+        ("accept4", 3): EPERM,
+    }
+    assert {each: asked(architecture, enclave, str(each[0]), *each[1:]) for each in expected} == expected  # type: ignore[arg-type]
+
+
+@both
+def test_each_process_has_its_own_list(architecture: Architecture) -> None:
+    assert asked(architecture, for_listening_enclave(PID), "accept4", 3) == ALLOW
+    server, compiler = for_compile_server(), for_compiler(PID)
+    assert asked(architecture, server, "clone", FORK) == ALLOW
+    assert asked(architecture, server, "clone", 0x1000_0000 | FORK) == EPERM
+    assert asked(architecture, server, "kill", 1, signal.SIGKILL) == ALLOW
+    assert asked(architecture, server, "kill", 1, signal.SIGTERM) == EPERM
+    assert asked(architecture, server, "prctl", 1, 9) == ALLOW
+    assert asked(architecture, server, "prctl", 4, 1) == EPERM
+    assert asked(architecture, compiler, "clone", FORK) == EPERM
+    for call in ("recvfrom", "sendto", "wait4", "pipe2", "memfd_create"):
+        assert asked(architecture, compiler, call) == EPERM
+    # A filter can only be narrowed: what a compiler needs, the server has.
+    assert {each.name for each in compiler} <= {each.name for each in server}
+
+
+@both
+def test_another_architecture_ends_the_process(architecture: Architecture) -> None:
+    code = program(architecture, for_enclave(PID))
+    others = {each.identifier for each in ARCHITECTURES.values()} - {architecture.identifier} | {0x4000_0003}
+    for other in others:
+        assert run(code, other, architecture.numbers["read"]) == KILL
+    assert run(code, architecture.identifier, X32_BIT | 0) == KILL
+
+
+@both
+def test_no_other_number_is_allowed(architecture: Architecture) -> None:
+    enclave = for_enclave(PID)
+    names = {each.name for each in enclave}
+    code = program(architecture, enclave)
+    numbers = {number for name, number in architecture.numbers.items() if name in names}
+    found = {number for number in range(600) if run(code, architecture.identifier, number, (PID,)) == ALLOW}
+    assert found <= numbers
+    assert len(code) < 4096  # BPF_MAXINSNS
+
+
+def test_both_architectures_name_the_same_calls() -> None:
+    assert set(X86_64) - set(AARCH64) == {"poll"}
+    assert not set(AARCH64) - set(X86_64)
+    assert all(len(set(table.values())) == len(table) for table in (X86_64, AARCH64))
+    assert {each.name for each in (*for_listening_enclave(1), *for_compile_server())} <= set(X86_64)
+
+
+# The words
+
+
+def of(*words: str) -> Any:
+    return SimpleNamespace(confinement=words)
+
+
+def test_what_is_missing_is_said_and_with_strict_refused() -> None:
+    assert confined(of(*MEASURES), strict=True).detail["missing"] == "none"
+    without = [each for each in MEASURES if each != "seccomp"]
+    note = confined(of(*without), strict=False)
+    assert note.detail == {"measures": " ".join(without), "missing": "seccomp"}
+    with pytest.raises(ConfigurationError) as refused:
+        confined(of(*without), strict=True)
+    assert "without seccomp" in refused.value.diagnostics
+    with pytest.raises(ConfigurationError):
+        confined(of(IN_PLACE), strict=True)
+    assert list(MEASURES) == sorted(MEASURES)
+
+
+# The compile server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[CompileServer]:
+    if sys.platform != "linux":
+        pytest.skip("the server is Linux's")
+    found = start_compile_server()
+    yield found
+    found.close()
+
+
+def refusal(server: CompileServer, module: bytes, **limits: float) -> EnclaveError:
+    with pytest.raises(EnclaveError) as caught:
+        server(module, Limits(**limits), MAX_STACK_BYTES)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_the_server_makes_the_code_that_this_process_would_make(server: CompileServer) -> None:
+    module = performing(ECHO)
+    assert server(module, Limits(), MAX_STACK_BYTES) == compile_here(module, Limits(), MAX_STACK_BYTES)
+
+
+def test_what_a_module_does_to_its_compiler_ends_with_it(server: CompileServer) -> None:
+    loops = "(loop (local.set 0 (local.get 4000)) (br_if 0 (local.get 1)))" * 12_000
+    slow = performing(ECHO, f"(func (local {'i32 ' * 5000}) {loops})")
+    assert "longer than 0.5 s" in str(refusal(server, slow, max_compile_seconds=0.5))
+    assert "the compiler ended with" in str(refusal(server, slow, max_compile_bytes=48 * 2**20))
+    invalid = refusal(server, EMPTY_MODULE + b"\x0a\x01\x01")
+    assert invalid.reason is Reason.MODEL_INVALID
+    assert "\n" not in str(invalid)
+    assert server(EMPTY_MODULE, Limits(), MAX_STACK_BYTES)
+
+
+def test_a_server_that_ended_is_not_the_modules_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: started.append(fork()) or started[-1])
+    ended = start_compile_server()
+    os.kill(started[0], signal.SIGKILL)
+    os.waitpid(started[0], 0)
+    assert refusal(ended, EMPTY_MODULE).reason is Reason.INTERNAL
+    ended.close()
