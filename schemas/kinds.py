@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The `typ` header of every COSE structure that sealedge makes."""
+    """The `typ` header of every COSE structure that sealedge sends."""
 
     # Documents
     CREDENTIAL = "application/vnd.sealedge.credential+cwt"
