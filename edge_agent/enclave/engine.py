@@ -60,9 +60,11 @@ COMPONENT_FEATURES: Final[dict[str, bool]] = {
 }
 """Names are those of `wasmtime.Config`."""
 
-CORE: Final = b"\0asm\x01\0\0\0"
+EMPTY_MODULE: Final = b"\0asm\x01\0\0\0"
 COMPONENT: Final = b"\0asm\x0d\0\x01\0"
-PROBE: Final = CORE + bytes.fromhex("010401600000 03020100 0503010001 070a01066d656d6f72790200 0a0901070003400c000b0b")
+PROBE: Final = EMPTY_MODULE + bytes.fromhex(
+    "010401600000 03020100 0503010001 070a01066d656d6f72790200 0a0901070003400c000b0b"
+)
 """A memory and an endless loop: what its machine code is says how every module is compiled."""
 
 
@@ -93,7 +95,7 @@ def compiled(module: bytes, max_stack_bytes: int = MAX_STACK_BYTES) -> bytes:
     # Anything else wasmtime-py would parse as WebAssembly text.
     if module.startswith(COMPONENT):
         return bytes(Component(component_engine(max_stack_bytes), module).serialize())
-    if not module.startswith(CORE):
+    if not module.startswith(EMPTY_MODULE):
         raise wasmtime.WasmtimeError("neither a WebAssembly core module of version 1 nor a component")
     try:
         checked = interruptible(module)

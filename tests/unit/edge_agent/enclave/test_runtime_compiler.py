@@ -8,7 +8,7 @@ import pytest
 import wasmtime
 
 from edge_agent.enclave.compiler import compile_here, compile_in_child, one_line
-from edge_agent.enclave.engine import CORE, MAX_STACK_BYTES, PROBE, compiled, engine_fingerprint
+from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES, PROBE, compiled, engine_fingerprint
 from edge_agent.enclave.runtime import Limits, Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
@@ -73,7 +73,7 @@ def test_a_crash_of_the_compiler_does_not_reach_the_enclave(monkeypatch):
 
 
 def test_an_invalid_module_is_refused_with_wasmtimes_words():
-    invalid = CORE + b"\x0a\x01\x01"
+    invalid = EMPTY_MODULE + b"\x0a\x01\x01"
     words = refusal(invalid)
     assert words.isascii()
     assert "\n" not in words

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.engine import CORE
+from edge_agent.enclave.engine import EMPTY_MODULE
 from edge_agent.enclave.runtime import Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
@@ -162,4 +162,4 @@ def test_a_components_machine_code_is_taken_again():
 
 
 def test_a_core_module_inside_is_no_core_module(refusal):
-    assert refusal(component()[:8] + CORE) is Reason.MODEL_INVALID
+    assert refusal(component()[:8] + EMPTY_MODULE) is Reason.MODEL_INVALID

@@ -8,7 +8,7 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.engine import CORE, hostile_safe_engine
+from edge_agent.enclave.engine import EMPTY_MODULE, hostile_safe_engine
 from edge_agent.enclave.interruptible import CHECK, START, STOP, UnknownCodeError, interruptible
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
@@ -184,7 +184,7 @@ def test_what_was_invalid_stays_invalid():
     engine = hostile_safe_engine()
     for code in (b"\x0b\x0b", b"\x01", b"", b"\x1a\x0b", b"\x0c\x05\x0b"):
         section = b"\x0a" + bytes([len(code) + 3, 1, len(code) + 1, 0]) + code
-        head = CORE + bytes.fromhex("010401600000 03020100 0503010001")
+        head = EMPTY_MODULE + bytes.fromhex("010401600000 03020100 0503010001")
         checked = interruptible(head + section)
         with pytest.raises(wasmtime.WasmtimeError):
             wasmtime.Module(engine, checked)
