@@ -111,9 +111,13 @@ def listen_vsock(port: int) -> socket.socket:
     """A socket of this machine that its hypervisor's host can reach (vsock(7)). Raises `ConfigurationError`."""
     try:
         listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except (OSError, AttributeError) as error:
+        raise ConfigurationError(f"this machine knows no vsock: {error}") from error
+    try:
         listener.bind((socket.VMADDR_CID_ANY, port))
         listener.listen(1)
-    except (OSError, AttributeError) as error:
+    except OSError as error:
+        listener.close()
         raise ConfigurationError(f"vsock port {port} cannot be listened at: {error}") from error
     return listener
 
@@ -122,9 +126,13 @@ def connect_vsock(cid: int, port: int, seconds: float) -> socket.socket:
     """A connection to another machine of the same hypervisor. Raises `TransportError`."""
     try:
         connection = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except (OSError, AttributeError) as error:
+        raise TransportError(f"this machine knows no vsock: {error}") from error
+    try:
         connection.settimeout(seconds)
         connection.connect((cid, port))
-    except (OSError, AttributeError) as error:
+    except OSError as error:
+        connection.close()
         raise TransportError(f"the enclave at vsock:{cid}:{port} cannot be reached: {error}") from error
     connection.settimeout(None)
     return connection

@@ -22,14 +22,16 @@ from edge_agent.enclave.__main__ import confine
 from edge_agent.enclave.confinement import filter_calls, isolate
 from edge_agent.enclave.confinement.kernel import CLONE_NEWUSER, prctl, unshare
 from edge_agent.enclave.confinement.system_calls import for_compiler, for_enclave
-from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES
+from edge_agent.enclave.engine import MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
+from tests.support.wat_modules import ECHO, performing
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from tests.support.confined_probe import main; main(*sys.argv[2:])"
 )
 LIBC = ctypes.CDLL(None, use_errno=True)
+MODULE = performing(ECHO)
 SCRATCH = Path(tempfile.gettempdir())
 PR_SET_DUMPABLE, PTRACE_SEIZE = 4, 0x4206
 
@@ -56,7 +58,7 @@ def main(mode: str, port: str = "0") -> None:
     elif mode == "enclave":
         confined = confine(0, listening=False)
         words = list(confined.words)
-        report["compile"] = attempt(lambda: confined.compiler(EMPTY_MODULE, Limits(), MAX_STACK_BYTES))
+        report["compile"] = attempt(lambda: confined.compiler(MODULE, Limits(), MAX_STACK_BYTES))
     elif mode == "locked":
         words = filter_calls(for_enclave(os.getpid()))
     report |= {name: attempt(each) for name, each in attempts(port_number).items()}
@@ -83,7 +85,7 @@ def attempts(port: int) -> dict[str, Callable[[], object]]:
         "read a file": lambda: Path("/etc/passwd").read_bytes(),
         "list a folder": lambda: len(os.listdir("/etc")),  # noqa: PTH208 - the call itself
         "read own memory": lambda: Path("/proc/self/mem").open("rb").close(),
-        "write a file": lambda: (SCRATCH / f"probe-{os.getpid()}").touch(),
+        "write a file": (SCRATCH / f"probe-{os.getpid()}").touch,
         "fork": fork,
         "execute": lambda: subprocess.run(["/bin/true"], check=True),
         "signal the parent": lambda: os.kill(parent, 0),

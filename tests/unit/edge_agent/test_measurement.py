@@ -37,7 +37,14 @@ def test_the_same_files_have_the_same_measurement_wherever_they_lie(installation
 
 
 @pytest.mark.parametrize(
-    "name", ["schemas/base.py", "protocol/hpke.py", "edge_agent/__init__.py", "edge_agent/enclave/enclave.py", "edge_agent/enclave/confinement/seccomp.py"]
+    "name",
+    [
+        "schemas/base.py",
+        "protocol/hpke.py",
+        "edge_agent/__init__.py",
+        "edge_agent/enclave/enclave.py",
+        "edge_agent/enclave/confinement/seccomp.py",
+    ],
 )
 def test_one_changed_byte_changes_it(installation: Path, name: str) -> None:
     before, path = value(installation), installation / name

@@ -23,14 +23,16 @@ from edge_agent.enclave.confinement.system_calls import (
     for_enclave,
     for_listening_enclave,
 )
-from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES
+from edge_agent.enclave.engine import MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
 from edge_agent.placement import confined
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
 from tests.support.wat_modules import ECHO, performing
+from tests.unit.edge_agent.enclave.test_runtime_compiler import large_to_compile, slow_to_compile
 
 PID = 4711
+EMPTY_MODULE = b"\0asm\x01\0\0\0"
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF_0000, 0x8000_0000, 0x5_0000 | errno.EPERM, 0x5_0000 | errno.ENOSYS
 THREAD, FORK = 0x3D0F00, 0x0120_0011
 both = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
@@ -176,20 +178,24 @@ def test_the_server_makes_the_code_that_this_process_would_make(server: CompileS
 
 
 def test_what_a_module_does_to_its_compiler_ends_with_it(server: CompileServer) -> None:
-    loops = "(loop (local.set 0 (local.get 4000)) (br_if 0 (local.get 1)))" * 12_000
-    slow = performing(ECHO, f"(func (local {'i32 ' * 5000}) {loops})")
+    slow = slow_to_compile()
     assert "longer than 0.5 s" in str(refusal(server, slow, max_compile_seconds=0.5))
-    assert "the compiler ended with" in str(refusal(server, slow, max_compile_bytes=48 * 2**20))
+    assert "the compiler ended with" in str(refusal(server, large_to_compile(), max_compile_bytes=48 * 2**20))
     invalid = refusal(server, EMPTY_MODULE + b"\x0a\x01\x01")
     assert invalid.reason is Reason.MODEL_INVALID
     assert "\n" not in str(invalid)
-    assert server(EMPTY_MODULE, Limits(), MAX_STACK_BYTES)
+    assert server(performing(ECHO), Limits(), MAX_STACK_BYTES)
 
 
 def test_a_server_that_ended_is_not_the_modules_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     fork = os.fork
-    monkeypatch.setattr(os, "fork", lambda: started.append(fork()) or started[-1])
+
+    def remembered() -> int:
+        started.append(fork())
+        return started[-1]
+
+    monkeypatch.setattr(os, "fork", remembered)
     ended = start_compile_server()
     os.kill(started[0], signal.SIGKILL)
     os.waitpid(started[0], 0)
