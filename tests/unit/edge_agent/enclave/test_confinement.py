@@ -3,8 +3,10 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +33,7 @@ from schemas.reason import Reason
 from tests.support.wat_modules import ECHO, performing
 from tests.unit.edge_agent.enclave.test_runtime_compiler import large_to_compile, slow_to_compile
 
+ROOT = Path(__file__).parents[4]
 PID = 4711
 EMPTY_MODULE = b"\0asm\x01\0\0\0"
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF_0000, 0x8000_0000, 0x5_0000 | errno.EPERM, 0x5_0000 | errno.ENOSYS
@@ -201,3 +204,34 @@ def test_a_server_that_ended_is_not_the_modules_fault(monkeypatch: pytest.Monkey
     os.waitpid(started[0], 0)
     assert refusal(ended, EMPTY_MODULE).reason is Reason.INTERNAL
     ended.close()
+
+
+# Locked memory
+
+LOCKED = (
+    "import sys; sys.path.insert(0, sys.argv[1])\n"
+    "from pathlib import Path\n"
+    "from edge_agent.enclave.compiler import compile_here\n"
+    "from edge_agent.enclave.confinement.kernel import lock_memory\n"
+    "from edge_agent.enclave.runtime import Runtime\n"
+    "from tests.support.wat_modules import ECHO, performing\n"
+    "module = performing(ECHO)\n"
+    "try:\n"
+    "    lock_memory()\n"
+    "except OSError:\n"
+    "    sys.exit(3)\n"
+    "loaded = Runtime(compiler=compile_here).load(module)\n"
+    "print([loaded.run(b'locked') for _ in range(3)])\n"
+    "print(next(line for line in Path('/proc/self/status').read_text().splitlines() if 'VmLck' in line))\n"
+)
+
+
+def test_modules_run_in_locked_memory() -> None:
+    """Here, where the limit cannot be raised, no enclave has it: so it is tried with root's own right to lock."""
+    command = [sys.executable, "-I", "-c", LOCKED, str(ROOT)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode == 3:
+        pytest.skip("this system locks no memory")
+    outputs, locked = found.stdout.splitlines()
+    assert outputs == str([b"locked"] * 3)
+    assert int(locked.split()[1]) > 0
