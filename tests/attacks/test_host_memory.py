@@ -35,9 +35,9 @@ class Known(World):
         super().__post_init__()
         draw, self.drawn = self.randomness, set[bytes]()
 
-        def remembering(size: int) -> bytes:
-            found = draw(size)
-            if size == 32:
+        def remembering(n: int) -> bytes:
+            found = draw(n)
+            if n == 32:
                 self.drawn.add(found)
             return found
 

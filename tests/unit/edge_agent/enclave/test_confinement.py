@@ -227,7 +227,7 @@ LOCKED = (
 
 
 def test_modules_run_in_locked_memory() -> None:
-    """Here, where the limit cannot be raised, no enclave has it: so it is tried with root's own right to lock."""
+    """Tried with whatever right to lock memory the tests have, which is often more than a confined process keeps."""
     command = [sys.executable, "-I", "-c", LOCKED, str(ROOT)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode == 3:
