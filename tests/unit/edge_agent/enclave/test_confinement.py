@@ -30,8 +30,8 @@ from edge_agent.enclave.limits import Limits
 from edge_agent.placement import confined
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
+from tests.support.costly_modules import large_to_compile, slow_to_compile
 from tests.support.wat_modules import ECHO, performing
-from tests.unit.edge_agent.enclave.test_runtime_compiler import large_to_compile, slow_to_compile
 
 ROOT = Path(__file__).parents[4]
 PID = 4711
