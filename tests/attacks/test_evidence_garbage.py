@@ -135,8 +135,8 @@ def test_an_appraiser_raises_remote_errors_alone(evidence: bytes) -> None:
 @QUICK
 @given(payload=cbor)
 def test_an_appraiser_meets_garbage_that_a_chip_signed(payload: bytes) -> None:
+    evidence = sign1(ENCLAVE.chip_key, payload, typ=str(Kind.SIMULATED_EVIDENCE))
     with pytest.raises(RemoteError):
-        evidence = sign1(ENCLAVE.chip_key, payload, typ=str(Kind.SIMULATED_EVIDENCE))
         SimulatedAppraiser().appraise_untrusted({"evidence": evidence}, NOW, Examination())
 
 
