@@ -113,6 +113,7 @@ AZURE_VTPM = _collection(
     "azure-vtpm",
     Part("evidence", JSON, "HCL report, TPM quote and VCEK or TD quote, as Confidential Containers has it"),
     Part("collateral", JSON, "for a TD quote: as of kind tdx", endorses=True),
+    Part("vcek", CERTIFICATE, "for an SNP report: in place of the one in the document", endorses=True),
     Part("chain", CERTIFICATES, "for an SNP report: ASK, then ARK", endorses=True),
     Part("crl", CRL, "for an SNP report: the ARK's revocation list", endorses=True),
     Part("eventlog", BINARY, "TCG event log of the boot"),

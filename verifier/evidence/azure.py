@@ -88,7 +88,7 @@ class AzureAppraiser:
 
 
 def _snp_parts(parts: Parts, evidence: AzureEvidence, hcl: HclReport) -> Mapping[str, bytes]:
-    given = {name: parts[name] for name in ("chain", "crl") if name in parts}
+    given = {name: parts[name] for name in ("vcek", "chain", "crl") if name in parts}
     vcek = {} if evidence.vcek is None else {"vcek": evidence.vcek}
     return {"report": hcl.hardware_report, **vcek, **given}
 

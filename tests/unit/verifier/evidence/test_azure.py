@@ -139,6 +139,12 @@ def test_hardware_that_did_not_sign() -> None:
     refused(azure("tdx", hardware={"signed_by": "forger"}), AuthenticationError, "invalid")
 
 
+def test_a_vcek_beside_the_document_stands_in_its_place() -> None:
+    genuine = azure()
+    assert genuine.with_part("vcek", snp.leaf().der).appraise() == genuine.appraise()
+    refused(genuine.with_part("vcek", snp.leaf("Genoa").der), AuthenticationError)
+
+
 def test_other_roots() -> None:
     issuers = (snp.ask(authority="nobody"), snp.ark(authority="nobody"))
     certificate = snp.leaf(issuer=issuers[0])
