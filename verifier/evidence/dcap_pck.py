@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from dcap_qvl import PckExtension, parse_pck_extension_from_pem
 
-from protocol.errors import Finding, MalformedError
+from protocol.errors import AuthenticationError, Finding, MalformedError
 from schemas.reason import Reason
 from verifier.evidence.certificates import certificates_untrusted, common_name, verify_path
 from verifier.evidence.dcap_quote import PCK_CHAIN, PCK_LEAF, PLAIN_PPID, Quote
 from verifier.evidence.examination import Examination
-from verifier.evidence.interface import Parts, required
+from verifier.evidence.interface import Parts
 
 PCK_NAME: Final = "Intel SGX PCK Certificate"
 CA_NAMES: Final[Mapping[str, Literal["platform", "processor"]]] = {
@@ -65,11 +65,17 @@ class Platform:
 def pck_path_untrusted(quote: Quote, parts: Parts) -> tuple[x509.Certificate, ...]:
     """The PCK certificate and its issuers, leaf first: of the quote, or of part `pck_chain` where it has none.
 
-    Raises `MalformedError`.
+    Raises `MalformedError`, and `AuthenticationError` (unknown-signer) where neither has them.
     """
     if quote.certification_type == PCK_CHAIN:
         return _embedded_untrusted(quote.certification)
-    path = certificates_untrusted(required(parts, "pck_chain"), "pck_chain")
+    chain = parts.get("pck_chain")
+    if chain is None:
+        finding = Finding("pck_chain", "given, since the quote holds none", "not given")
+        raise AuthenticationError(
+            "no PCK certificate to check the quote with", reason=Reason.UNKNOWN_SIGNER, finding=finding
+        )
+    path = certificates_untrusted(chain, "pck_chain")
     _check_length(path, "pck_chain")
     if quote.certification_type == PCK_LEAF and _embedded_untrusted(quote.certification, 1) != path[:1]:
         finding = Finding("pck_chain", "the certificate that the quote holds", "another")
