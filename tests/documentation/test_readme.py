@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -143,8 +144,16 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         )
         with group(started) as process:
             status = process.wait(SECONDS)
-            left_running = group_exists(process.pid)
+            left_running = group_stays(process.pid)
     return Ran(status, (scratch / "stdout").read_text(), (scratch / "stderr").read_text(), outputs, left_running)
+
+
+def group_stays(number: int) -> bool:
+    """Whether any process of the group is there after some seconds: an enclave's compiler ends after its enclave."""
+    patience = time.monotonic() + 5
+    while group_exists(number) and time.monotonic() < patience:
+        time.sleep(0.05)
+    return group_exists(number)
 
 
 def group_exists(number: int) -> bool:
