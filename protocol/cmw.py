@@ -13,7 +13,7 @@ _TYPE = "__cmwc_t"
 def wrap(form: EvidenceFormat, parts: Mapping[str, bytes]) -> bytes:
     """These parts as the bytes of a CMW record of media type `form.media_type`.
 
-    Raises `ProtocolMisuseError` for a part that the kind does not have or that does not travel, or for none.
+    Raises `ProtocolMisuseError` for a part that the kind does not have, that does not travel or is empty, or for none.
     """
     if not parts:
         raise ProtocolMisuseError("evidence without a part")
@@ -22,6 +22,8 @@ def wrap(form: EvidenceFormat, parts: Mapping[str, bytes]) -> bytes:
         part = form.part(name)
         if part is None or not part.travels:
             raise ProtocolMisuseError(f"{form.name} evidence carries no part {name}")
+        if not content:
+            raise ProtocolMisuseError(f"an empty part {name} of {form.name} evidence")
         if part.media_type == form.media_type:
             return content
         items[name] = [part.media_type, content]
@@ -29,12 +31,12 @@ def wrap(form: EvidenceFormat, parts: Mapping[str, bytes]) -> bytes:
 
 
 def unwrap_untrusted(form: EvidenceFormat, evidence: bytes) -> dict[str, bytes]:
-    """The parts, by name, of the bytes of a record: known names, the media type of each, at least one. Not trusted.
+    """The parts, by name, of the bytes of a record: known names, the media type of each, at least one, none empty.
 
-    Raises `MalformedError`.
+    Nothing is trusted. Raises `MalformedError`.
     """
     if form.parts[0].media_type == form.media_type:
-        return {form.parts[0].name: evidence}
+        return {form.parts[0].name: _filled(evidence, form.parts[0].name)}
     items = decode_untrusted(evidence, max_bytes=MAX_WRAPPED_EVIDENCE, max_depth=4, tags=frozenset())
     if not isinstance(items, dict):
         raise MalformedError("evidence is not a CMW collection", finding=Finding("evidence", "a map", "another item"))
@@ -62,4 +64,11 @@ def _content_untrusted(form: EvidenceFormat, name: object, record: object) -> by
     if record[0] != part.media_type:
         finding = Finding(f"evidence.{part.name}", part.media_type, repr(record[0])[:64])
         raise MalformedError("a part of another media type", finding=finding)
-    return record[1]
+    return _filled(record[1], name)
+
+
+def _filled(content: bytes, name: object) -> bytes:
+    if not content:
+        finding = Finding(f"evidence.{name}", "at least one byte", "none")
+        raise MalformedError("an empty part", finding=finding)
+    return content

@@ -9,7 +9,7 @@ from protocol.cbor import encode
 from protocol.cmw import unwrap_untrusted, wrap
 from protocol.errors import MalformedError, ProtocolMisuseError
 from schemas.attestation import MAX_WRAPPED_EVIDENCE
-from schemas.evidence import BINARY, CCA, EAR, FORMATS, PSA, SIMULATED, SNP, TDX, EvidenceFormat, collection_type
+from schemas.evidence import BINARY, CCA, CRL, EAR, FORMATS, PSA, SIMULATED, SNP, TDX, EvidenceFormat, collection_type
 
 TYPE = {"__cmwc_t": collection_type("snp")}
 
@@ -35,6 +35,8 @@ def test_nobody_sends_the_key_that_is_to_be_believed(form: EvidenceFormat) -> No
 def test_a_record_of_one_part_is_its_bytes() -> None:
     assert wrap(SIMULATED, {"evidence": b"bytes"}) == b"bytes"
     assert unwrap_untrusted(SIMULATED, b"bytes") == {"evidence": b"bytes"}
+    with pytest.raises(MalformedError, match="empty"):
+        unwrap_untrusted(SIMULATED, b"")
 
 
 def test_only_parts_of_the_kind_are_wrapped() -> None:
@@ -42,6 +44,8 @@ def test_only_parts_of_the_kind_are_wrapped() -> None:
         wrap(SNP, {"quote": b""})
     with pytest.raises(ProtocolMisuseError):
         wrap(SNP, {})
+    with pytest.raises(ProtocolMisuseError):
+        wrap(SNP, {"report": b"r", "crl": b""})
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ def test_only_parts_of_the_kind_are_wrapped() -> None:
         TYPE | {"report": [BINARY]},
         TYPE | {"report": [BINARY, "r"]},
         TYPE | {"report": b"r"},
+        TYPE | {"report": [BINARY, b""]},
+        TYPE | {"report": [BINARY, b"r"], "crl": [CRL, b""]},
         TYPE | {"report": ["application/json", b"r"]},
         TYPE | {"report": [1, b"r"]},
         {"__cmwc_t": collection_type("tdx"), "report": [BINARY, b"r"]},
