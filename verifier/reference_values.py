@@ -45,8 +45,9 @@ def approving_line(measurement: bytes, tee: TeeClaims, policy: AppraisalPolicy, 
     if measurement.hex() in policy.reference_values.measurements:
         return "reference_values.measurements"
     for document in current(policy, now):
-        for triple in _holding(document, tee):
-            if any(_names(each, measurement, tee) for each in triple.measurements):
+        for triple in document.triples:
+            # In this order: the first is a comparison of bytes, and most triples are of something else.
+            if any(_names(each, measurement, tee) for each in triple.measurements) and _triple_holds(triple, tee):
                 return f"reference_values.corim {document.name} {triple.tag}"
         if measurement == components_digest(tee) and _covers_components(document, tee):
             return f"reference_values.corim {document.name}"
@@ -65,8 +66,10 @@ def platform_line(tee: TeeClaims, policy: AppraisalPolicy, now: float) -> str | 
 
 def _names(reference: ReferenceMeasurement, measurement: bytes, tee: TeeClaims) -> bool:
     """Whether it speaks of this measurement, rather than of another claim."""
+    if measurement not in reference.digests:
+        return False
     named = None if reference.key is None else claim_at(tee.claims, reference.key)
-    return measurement in reference.digests and (not isinstance(named, bytes) or named == measurement)
+    return not isinstance(named, bytes) or named == measurement
 
 
 def current(policy: AppraisalPolicy, now: float) -> Iterator[ReferenceDocument]:
@@ -122,15 +125,13 @@ def _component(claims: Claim) -> Component | None:
 
 def _covers_components(document: ReferenceDocument, tee: TeeClaims) -> bool:
     """Whether every component is listed: one that is not would run unseen behind those that are."""
-    listed = [each for triple in _holding(document, tee) for each in triple.measurements]
+    listed = [each for triple in document.triples if _triple_holds(triple, tee) for each in triple.measurements]
     parts = components(tee)
     return bool(parts) and all(any(_is_component(part, each) for each in listed) for part in parts)
 
 
-def _holding(document: ReferenceDocument, tee: TeeClaims) -> Iterator[ReferenceTriple]:
-    for triple in document.triples:
-        if _is_environment(triple.environment, tee) and all(_holds(each, tee) for each in triple.measurements):
-            yield triple
+def _triple_holds(triple: ReferenceTriple, tee: TeeClaims) -> bool:
+    return _is_environment(triple.environment, tee) and all(_holds(each, tee) for each in triple.measurements)
 
 
 def _is_environment(environment: Environment, tee: TeeClaims) -> bool:
