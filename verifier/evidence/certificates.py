@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import AppraisalError, Finding, FreshnessError, MalformedError
@@ -27,14 +28,23 @@ MAX_CERTIFICATE: Final = 16_384
 """Bytes of one certificate; the largest of these vendors has 1,800."""
 
 MAX_CRL: Final = 1 << 20
+MAX_RSA_BITS: Final = 4096
+RSA_EXPONENTS: Final = range(65537, (1 << 32) + 1)
+"""Of keys that verify: longer ones cost a verifier more than evidence is worth, smaller ones are no vendor's."""
 
 UNREADABLE_EXTENSIONS: Final = (
     ValueError,
+    TypeError,
+    KeyError,
+    UnsupportedAlgorithm,
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises for extensions that are missing, or that it cannot read: one spoils all."""
+"""What the library raises for extensions that are missing, or that it cannot read: one spoils all.
+
+TypeError and KeyError it raises for a TLS feature (RFC 7633) that is none of its enumeration.
+"""
 
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PEM: Final = b"-----BEGIN "
@@ -215,7 +225,7 @@ def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examin
 
 @lru_cache(maxsize=1024)
 def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if not isinstance(_hash(subject), _STRONG):
+    if not isinstance(_hash(subject), _STRONG) or not _has_bounded_key(issuer):
         return False
     try:
         subject.verify_directly_issued_by(issuer)
@@ -230,6 +240,20 @@ def _is_signed_by(crl: RevocationList, issuer: x509.Certificate) -> bool:
         return crl.x509.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
+
+
+def is_bounded(key: rsa.RSAPublicKey) -> bool:
+    """Whether verifying with `key` takes no longer than with those of the vendors."""
+    return key.key_size <= MAX_RSA_BITS and key.public_numbers().e in RSA_EXPONENTS
+
+
+def _has_bounded_key(certificate: x509.Certificate) -> bool:
+    # A chain is verified from its leaf on: an issuer's key is used before anybody vouches for it.
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return not isinstance(key, rsa.RSAPublicKey) or is_bounded(key)
 
 
 def _hash(certificate: x509.Certificate) -> hashes.HashAlgorithm | None:

@@ -67,7 +67,10 @@ def check_agreement(
     if question is None or why:
         examination.note("tcb.second-opinion", rating.status, f"not asked: {why}")
         return
-    found = _answer(question)
+    try:
+        found = _answer(question)
+    except ValueError as error:
+        found = f"refused: {error}"
     message = "two verifiers rate this platform differently"
     holds = found == rating.status
     examination.demand(holds, "tcb.second-opinion", rating.status, found, message, error=AppraisalError)
@@ -123,13 +126,13 @@ def _signed(
 
 @lru_cache(maxsize=1024)
 def _answer(question: _Question) -> str:
-    """A status, or why dcap-qvl refuses."""
+    """A status. Raises `ValueError` where dcap-qvl refuses, which is not remembered.
+
+    A refusal may be of this one quote, whose certificates are text of its sender's: others must not share it.
+    """
     root = question.path[-1]
-    try:
-        collateral = _collateral(question, root)
-        report = dcap_qvl.verify_with_root_ca(question.quote, collateral, root.public_bytes(Encoding.DER), question.now)
-    except ValueError as error:
-        return f"refused: {error}"
+    collateral = _collateral(question, root)
+    report = dcap_qvl.verify_with_root_ca(question.quote, collateral, root.public_bytes(Encoding.DER), question.now)
     return str(_SAME.get(report.status, report.status))
 
 

@@ -37,7 +37,11 @@ PROFILES: Final = (
 )
 MAX_SUBMODULES: Final = 32
 
-_DEBUG_ENABLED: Final = ("enabled", 0)
+_DEBUG_DISABLED: Final = (
+    *("disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently"),
+    *(1, 2, 3, 4),
+)
+"""Of `dbgstat` (RFC 9711 §4.2.9); all else that may stand there counts as enabled."""
 
 
 class EarAppraiser:
@@ -156,8 +160,10 @@ def _worst(vector: Claim) -> int | None:
 
 
 def _is_debug(claims: Plain) -> bool:
-    found = claims.get("dbgstat")
-    return found is not None and not isinstance(found, bool) and found in _DEBUG_ENABLED
+    if "dbgstat" not in claims:
+        return False
+    found = claims["dbgstat"]
+    return isinstance(found, bool) or found not in _DEBUG_DISABLED
 
 
 def _is_opaque(claims: Plain) -> bool:

@@ -16,7 +16,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from protocol.errors import Finding, MalformedError, UnsupportedError
-from verifier.evidence.certificates import certificate_untrusted
+from verifier.evidence.certificates import MAX_RSA_BITS, certificate_untrusted, is_bounded
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | Ed25519PublicKey
 
@@ -36,9 +36,11 @@ def public_key_untrusted(data: bytes, name: str) -> PublicKey:
     except (ValueError, TypeError, KeyError, RecursionError, UnsupportedAlgorithm, PyJWTError):
         finding = Finding(name, "a public key: PEM, DER or JWK", f"{len(data)} bytes")
         raise MalformedError(f"{name} is not a public key", finding=finding) from None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        finding = Finding(name, f"RSA of at least {MIN_RSA_BITS} bits", str(key.key_size))
-        raise UnsupportedError(f"{name} is too weak", finding=finding)
+    if isinstance(key, rsa.RSAPublicKey) and not (key.key_size >= MIN_RSA_BITS and is_bounded(key)):
+        expected = f"RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, exponent from 65537 to 2^32"
+        raise UnsupportedError(
+            f"{name} is too weak or too slow", finding=Finding(name, expected, f"{key.key_size} bits")
+        )
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | Ed25519PublicKey):
         raise UnsupportedError(f"{name} is of another kind", finding=Finding(name, "EC, RSA or Ed25519", "another"))
     return key

@@ -14,14 +14,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from protocol.errors import AppraisalError, Finding, MalformedError, UnsupportedError
-from verifier.evidence.certificates import certificate_untrusted
+from verifier.evidence.certificates import MAX_RSA_BITS, certificate_untrusted, is_bounded
 from verifier.evidence.cursor import Cursor
 from verifier.evidence.event_log import HASHES
 from verifier.evidence.examination import Examination
 from verifier.evidence.public_keys import PublicKey, public_key_untrusted, spki
 from verifier.evidence.tpm_structures import Scheme, Signature, bounded, hash_untrusted, scheme_untrusted
 
-MAX_RSA_BITS: Final = 4096
 MIN_RSA_BITS: Final = 2048
 
 # TPMA_OBJECT (Part 2 §8.3)
@@ -82,7 +81,7 @@ def attestation_key_untrusted(data: bytes) -> AttestationKey:
 
 def accepted(key: PublicKey, name: str) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
     """`key`, if it is RSA of 2048 to 4096 bits or on P-256 or P-384. Raises `UnsupportedError`."""
-    if isinstance(key, rsa.RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS and is_bounded(key):
         return key
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, tuple(_CURVES.values())):
         return key

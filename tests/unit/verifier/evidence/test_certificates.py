@@ -74,6 +74,13 @@ def test_the_root_must_be_pinned_and_not_only_named_so() -> None:
     assert caught.value.reason is Reason.UNKNOWN_SIGNER
 
 
+def test_an_issuer_whose_key_would_take_long_is_no_issuer() -> None:
+    slow = rsa.generate_private_key(3, 2048)
+    ca = issue("Slow", slow, root(), may_sign=True)
+    with pytest.raises(AuthenticationError):
+        verify(issue("Leaf", key("leaf"), ca, ca=False), ca, root())
+
+
 def test_a_leaf_of_another_key_with_the_issuer_s_name() -> None:
     forged = issue("Leaf", key("leaf"), replace(middle(), key=key("another")), ca=False)
     with pytest.raises(AuthenticationError) as caught:

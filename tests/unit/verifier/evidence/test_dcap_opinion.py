@@ -59,6 +59,16 @@ def test_it_is_asked_once_for_each_platform_and_collateral(monkeypatch: pytest.M
     assert verifier.asked == 2
 
 
+def test_a_refusal_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tenant's odd quote would have all others on its machine refused."""
+    ask(monkeypatch, None)
+    first = tdx()
+    with pytest.raises(AppraisalError, match="two verifiers"):
+        first.appraise()
+    ask(monkeypatch, "UpToDate")
+    first.with_part("quote", tdx(body={"report_data": bytes(64)}).parts["quote"]).appraise()
+
+
 @pytest.mark.parametrize(
     ("exhibit", "why"),
     [

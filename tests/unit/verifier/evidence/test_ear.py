@@ -80,10 +80,11 @@ def test_chip_is_the_ueid() -> None:
     assert ear(jwt(both)).appraise().chip is None
 
 
-@pytest.mark.parametrize("status", ["enabled", 0])
+@pytest.mark.parametrize("status", ["enabled", 0, "Enabled", "unknown", 0.0, 5, True, []])
 def test_debug_is_a_claim(status: object) -> None:
     assert ear(jwt(claims(submods=submodule(dbgstat=status)))).appraise().debug
-    assert not ear(jwt(claims(dbgstat="disabled-since-boot"))).appraise().debug
+    for disabled in ("disabled", "disabled-since-boot", "disabled-permanently", "disabled-fully-and-permanently", 1, 4):
+        assert not ear(jwt(claims(dbgstat=disabled))).appraise().debug
 
 
 def test_memory_is_opaque_only_where_it_is_affirmed() -> None:

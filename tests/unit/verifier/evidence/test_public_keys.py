@@ -1,5 +1,6 @@
 """Keys handed over beside evidence: PEM, DER, JWK; nothing private, nothing weak."""
 
+import base64
 import json
 
 import pytest
@@ -66,6 +67,22 @@ def test_weak_and_strange_keys() -> None:
     for key in (small, strange):
         with pytest.raises(UnsupportedError):
             public_key_untrusted(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), "key")
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"), [(4097, 65537), (30_000, 65537), (2048, 3), (2048, (1 << 32) + 1), (2048, (1 << 2000) + 1)]
+)
+def test_rsa_that_is_slow_or_weak(bits: int, exponent: int) -> None:
+    numbers = rsa.RSAPublicNumbers(exponent, (1 << (bits - 1)) + 1)
+    jwk = {"kty": "RSA", "n": _unsigned(numbers.n), "e": _unsigned(numbers.e)}
+    with pytest.raises(UnsupportedError):
+        public_key_untrusted(json.dumps(jwk).encode(), "key")
+    with pytest.raises(UnsupportedError):
+        public_key_untrusted(spki(numbers.public_key()), "key")
+
+
+def _unsigned(value: int) -> str:
+    return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode().rstrip("=")
 
 
 @given(data=st.binary(max_size=200) | st.binary(max_size=60).map(lambda each: b"{" + each))
