@@ -57,6 +57,8 @@ def judge_alone(tee: TeeClaims) -> Iterator[Check]:
 
 
 def _lines(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> Iterator[Check]:
+    if tee.tier is Tier.CCA:
+        yield _realm(tee)
     yield _measurement(tee, policy, line, now)
     if tee.earlier:
         yield _earlier(tee, policy, line, now)
@@ -67,6 +69,19 @@ def _lines(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> It
     if policy.reference_values.chips:
         yield _chip(tee, policy, line)
     yield from expectations(tee, policy, line)
+
+
+def _realm(tee: TeeClaims) -> Check:
+    """A platform token alone is genuine, and says nothing of what the agent runs in."""
+    holds = bool(tee.claims.get("realm"))
+    return Check(
+        Finding("tee.claims.realm", "a realm", "a realm" if holds else "none", "any policy"),
+        holds,
+        Reason.EVIDENCE_INVALID,
+        "the evidence is of a platform alone, and of no realm",
+        "executables",
+        AFFIRMING if holds else UNRECOGNIZED_RUNTIME,
+    )
 
 
 def _measurement(tee: TeeClaims, policy: AppraisalPolicy, line: str, now: float) -> Check:

@@ -47,6 +47,8 @@ class PsaAppraiser:
             measurement=measurement_of(read.components),
             report_data=read.nonce,
             debug=read.lifecycle_state != SECURED,
+            # The secure world's memory is hidden, and nothing says that the enclave runs there.
+            opaque=False,
             claims=read.claims,
         )
 

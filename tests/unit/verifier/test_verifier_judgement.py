@@ -205,6 +205,17 @@ def test_the_firmware_under_a_realm_must_be_known() -> None:
     assert decided(cca(software_components=(other,)), known) is not None
 
 
+def test_a_platform_without_a_realm_is_no_evidence_of_what_runs() -> None:
+    alone = claims_of(Tier.CCA, claims={**cca().claims, "realm": None})
+    digest = refused(cca(), policy_of(Tier.CCA), "tee.platform", "tcb.platforms").finding.found
+    known = policy_of(Tier.CCA, more=f'[tcb]\nplatforms = ["{digest}"]')
+    found = decided(alone, known)
+    assert found is not None
+    assert (found.finding.claim, found.reason, found.value) == ("tee.claims.realm", Reason.EVIDENCE_INVALID, 33)
+    assert vector(alone, known).executables == 33
+    assert deciding(judge_alone(alone)) is None
+
+
 def test_without_a_policy_only_debuggers_and_unknown_levels_are_refused() -> None:
     assert deciding(judge_alone(tdx(tcb_status=TcbStatus.OUT_OF_DATE, chip=None, advisories=("X",)))) is None
     assert deciding(judge_alone(snp())) is None

@@ -7,9 +7,10 @@ import pytest
 
 from schemas.kinds import Tier
 from schemas.policy import AppraisalPolicy
+from tests.synthetic.cca import cca
 from tests.synthetic.corim import comid, measurement, triple, unsigned
 from tests.synthetic.exhibits import EXHIBITS
-from verifier.checks import deciding, submodules
+from verifier.checks import deciding, submodules, vector_of
 from verifier.evidence.interface import Claim, TcbStatus, TeeClaims
 from verifier.expectations import claim_at
 from verifier.judgement import judge, judge_alone
@@ -120,6 +121,25 @@ def test_a_device_s_components_are_known_by_a_corim() -> None:
 
 def _algorithm(digest: bytes) -> int:
     return {32: 1, 48: 7, 64: 8}[len(digest)]
+
+
+def test_a_platform_token_alone_is_refused_though_a_corim_knows_its_components() -> None:
+    text = '[tiers]\naccept = ["cca"]\n[reference_values]\ncorim_unsigned = ["a"]'
+    tee = cca(alone=True).appraise()
+    listed = [
+        measurement(part.digest, key=index, algorithm=_algorithm(part.digest))
+        for index, part in enumerate(components(tee))
+    ]
+    policy = load_policy(text, {"a": unsigned(comid(triple(*listed)))})
+    assert failing(tee, policy) == {"tee.claims.realm"}
+    assert failing(tee, accepting(tee)) == {"tee.claims.realm"}
+    assert deciding(judge_alone(tee)) is None
+
+
+def test_memory_that_the_normal_world_may_hold_is_not_called_opaque() -> None:
+    tee = EXHIBITS["psa"]().appraise()
+    said = vector_of(judge(tee, accepting(tee), 0.0))
+    assert (said.executables, said.hardware, said.runtime_opaque) == (2, 2, None)
 
 
 def test_a_level_that_no_policy_may_accept() -> None:
