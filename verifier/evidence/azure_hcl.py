@@ -8,7 +8,7 @@ SHA-256 stands in the first half of the hardware report's data (Microsoft, "Gues
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -96,7 +96,7 @@ def runtime_data_untrusted(data: bytes) -> RuntimeData:
         )
     jwk = {name: named[0].get(name) for name in ("kty", "n", "e")}
     configuration = object_untrusted(found.get("vm-configuration", {}), "runtime-data.vm-configuration")
-    vm = {**configuration, "user_data": found.get("user-data")}
+    vm = [*configuration.items(), ("user_data", found.get("user-data"))]
     return RuntimeData(public_key_untrusted(json.dumps(jwk).encode(), AK_KID), _claims(vm))
 
 
@@ -122,10 +122,27 @@ def _runtime_header(cursor: Cursor) -> tuple[ReportType, int]:
     return ReportType(kind), size
 
 
-def _claims(configuration: Mapping[str, object]) -> Mapping[str, Claim]:
-    """Its plain values under names that policies use; what is nested is left out."""
-    plain = {name: value for name, value in configuration.items() if value is None or isinstance(value, str | int)}
-    return {name.replace("-", "_"): value for name, value in plain.items()}
+def _claims(items: Sequence[tuple[str, object]]) -> Mapping[str, Claim]:
+    """Plain values under names that policies use; what is nested is left out. Raises `MalformedError`."""
+    claims: dict[str, Claim] = {}
+    for given, value in items:
+        name = given.replace("-", "_")
+        _demand(name not in claims and _is_utf8(name), "vm-configuration", "each name once", ascii(name)[:64])
+        if value is None or isinstance(value, str | int):
+            _demand(_is_portable(value), f"vm-configuration.{ascii(name)[1:64]}", "UTF-8, or 64 bits", "another")
+            claims[name] = value
+    return claims
+
+
+def _is_portable(value: str | int | None) -> bool:
+    """Whether a claim can be written as CBOR: no lone surrogate, no integer beyond 64 bits."""
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return value is None or _is_utf8(value)
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _support(holds: bool, name: str, expected: object, found: object) -> None:

@@ -211,6 +211,13 @@ def test_a_quote_of_another_td_report() -> None:
         runtime_data(keys=[{"kid": "HCLAkPub", "kty": "oct", "k": "AAAA"}]),
         runtime_data(keys=[jwk()] * 17),
         runtime_data(**{"vm-configuration": []}),
+        runtime_data(**{"vm-configuration": {"a-b": 1, "a_b": 2}}),
+        runtime_data(**{"vm-configuration": {"user_data": 1, "user-data": 2}}),
+        runtime_data(**{"vm-configuration": {"user-data": "the paravisor did not say so"}}),
+        runtime_data(**{"vm-configuration": {"a": 1 << 63}}),
+        runtime_data(**{"vm-configuration": {"a": "\ud800"}}),
+        runtime_data(**{"vm-configuration": {"\ud800": 1}}),
+        runtime_data(**{"user-data": "\ud800"}),
         runtime_data()[:-1] + b',"keys":[]}',
     ],
 )
