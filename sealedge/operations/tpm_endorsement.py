@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from protocol.errors import AuthenticationError, ConfigurationError, Finding, MalformedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import certificate_untrusted, fingerprint, verify_path
+from verifier.evidence.certificates import UNREADABLE_EXTENSIONS, certificate_untrusted, fingerprint, verify_path
 from verifier.evidence.examination import Examination
 from verifier.evidence.public_keys import PublicKey, spki
 
@@ -61,7 +61,7 @@ def _path(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x50
 def _check_purpose(leaf: x509.Certificate) -> None:
     try:
         purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except UNREADABLE_EXTENSIONS:
         purposes = x509.ExtendedKeyUsage([])
     if EK_CERTIFICATE not in purposes:
         finding = Finding("ek-certificate.purpose", EK_CERTIFICATE.dotted_string, "another")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.errors import Finding, MalformedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import common_name
+from verifier.evidence.certificates import UNREADABLE_EXTENSIONS, common_name
 from verifier.evidence.examination import Examination
 from verifier.evidence.snp_report import Product, SigningKey
 
@@ -105,7 +105,7 @@ def path_untrusted(
 def _extensions(leaf: x509.Certificate, kind: SigningKey) -> Mapping[str, bytes]:
     try:
         extensions = list(leaf.extensions)
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
+    except UNREADABLE_EXTENSIONS:
         raise _malformed(kind, "extensions", "readable ones", "others") from None
     return {
         each.oid.dotted_string: each.value.value

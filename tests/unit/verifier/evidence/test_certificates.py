@@ -100,9 +100,19 @@ def test_an_issuer_that_may_not_issue(faults: dict[str, Any]) -> None:
         verify(leaf(), helper, root())
 
 
-def test_an_issuer_with_extensions_that_the_library_cannot_read() -> None:
-    x400_address = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3020500"))
-    strange = issue("Middle", key("middle"), root(), may_sign=True, extensions=(x400_address,))
+@pytest.mark.parametrize(
+    ("oid", "content"),
+    [
+        ("2.5.29.17", "3004a3020500"),  # an x400Address
+        ("1.3.6.1.5.5.7.1.24", "3003020100"),  # TLS features that do not exist
+        ("1.3.6.1.5.5.7.1.24", "3003020130"),
+        ("1.3.6.1.5.5.7.1.24", "30020101"),
+    ],
+)
+def test_an_issuer_with_extensions_that_the_library_cannot_read(oid: str, content: str) -> None:
+    """The issuer may be the sender's own: its extensions are read before anybody has vouched for it."""
+    unreadable = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), bytes.fromhex(content))
+    strange = issue("Middle", key("middle"), root(), may_sign=True, extensions=(unreadable,))
     with pytest.raises(AuthenticationError, match="may not issue"):
         verify(leaf(), strange, root())
 
