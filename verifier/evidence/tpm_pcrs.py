@@ -140,7 +140,7 @@ def _sized(bank: str, value: bytes) -> bytes:
 
 def _known(bank: str) -> str:
     if bank not in HASHES.values():
-        raise MalformedError("not a PCR bank", finding=Finding("pcrs", " or ".join(HASHES.values()), bank[:32]))
+        raise MalformedError("not a PCR bank", finding=Finding("pcrs", " or ".join(HASHES.values()), ascii(bank)[1:33]))
     return bank
 
 
@@ -153,7 +153,7 @@ def _only_bank(quote: Quote) -> str:
 
 def _index(key: str) -> int:
     if not (key.isascii() and key.isdigit() and str(int(key[:4])) == key and int(key) <= MAX_PCR):
-        raise MalformedError("not a PCR index", finding=Finding("pcrs", f"0 to {MAX_PCR}", key[:16]))
+        raise MalformedError("not a PCR index", finding=Finding("pcrs", f"0 to {MAX_PCR}", ascii(key)[1:17]))
     return int(key)
 
 

@@ -345,3 +345,10 @@ def test_data_of_an_event_that_was_not_hashed_says_nothing() -> None:
     log = event_log().replace(made.variable(b"\1"), made.variable(b"\0"))
     said = tpm().with_part("eventlog", log).appraise().claims["eventlog"]
     assert said["secure_boot"] is None  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("pcrs", [b'{"\\ud800": {"0": "00"}}', b'{"sha256": {"\\ud800": "00"}}', b'{"\\ud800": "00"}'])
+def test_what_is_said_of_odd_names_can_be_sent(pcrs: bytes) -> None:
+    with pytest.raises(RemoteError) as caught:
+        tpm().with_part("pcrs", pcrs).appraise()
+    assert caught.value.diagnostics.encode().isascii()
