@@ -14,12 +14,18 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def json_object_untrusted(data: bytes, name: str) -> dict[str, object]:
-    """The JSON object in `data`. Raises `MalformedError` that names `name`, also for a key that stands twice."""
+    """The JSON object in `data`. Raises `MalformedError` that names `name`.
+
+    Also for a key that stands twice, and for half a surrogate pair (RFC 8259 §8.2): no UTF-8 holds it, so that a
+    finding that quotes it, or a claim, could not be sent, stored or printed.
+    """
     if len(data) > MAX_DOCUMENT:
         finding = Finding(name, f"at most {MAX_DOCUMENT} bytes", str(len(data)))
         raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
     try:
         found = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        if b"\\u" in data:
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise MalformedError(f"{name} is not JSON", finding=Finding(name, "JSON", f"{len(data)} bytes")) from None
     return object_untrusted(found, name)

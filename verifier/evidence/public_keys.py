@@ -1,6 +1,6 @@
 """Verification keys that somebody hands over beside evidence: PEM, DER or JWK (RFC 7517), certificates included."""
 
-import json
+from collections.abc import Mapping
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,11 +17,15 @@ from jwt.exceptions import PyJWTError
 
 from protocol.errors import Finding, MalformedError, UnsupportedError
 from verifier.evidence.certificates import MAX_RSA_BITS, certificate_untrusted, is_bounded
+from verifier.evidence.documents import json_object_untrusted
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | Ed25519PublicKey
 
 MAX_KEY: Final = 16_384
 MIN_RSA_BITS: Final = 2048
+
+_JWK_MEMBERS: Final = ("kty", "crv", "x", "y", "n", "e")
+"""Of public keys (RFC 7518 §6, RFC 8037 §2)."""
 
 
 def public_key_untrusted(data: bytes, name: str) -> PublicKey:
@@ -54,13 +58,14 @@ def spki(key: PublicKey) -> bytes:
 def _parsed(data: bytes, name: str) -> object:
     text = data.strip()
     if text.startswith(b"{"):
-        return _from_jwk(json.loads(text))
+        return _from_jwk(json_object_untrusted(text, name))
     if text.startswith(b"-----BEGIN CERTIFICATE"):
         return certificate_untrusted(data, name).public_key()
     return load_pem_public_key(text) if text.startswith(b"-----BEGIN ") else load_der_public_key(data)
 
 
-def _from_jwk(value: object) -> object:
-    if not isinstance(value, dict) or "d" in value or "k" in value:
+def _from_jwk(jwk: Mapping[str, object]) -> object:
+    if "d" in jwk or "k" in jwk:
         raise ValueError("not a public JWK")
-    return PyJWK(value).key
+    # Without `alg`, which would choose what the members are read as: the key's kind does.
+    return PyJWK({name: jwk[name] for name in _JWK_MEMBERS if name in jwk}).key

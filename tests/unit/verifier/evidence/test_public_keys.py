@@ -49,6 +49,10 @@ def test_other_kinds_that_are_used() -> None:
         json.dumps({"kty": "oct", "k": "AA"}).encode(),
         json.dumps(JWK | {"x": "AA"}).encode(),
         json.dumps(JWK | {"crv": "P-1"}).encode(),
+        json.dumps(JWK | {"crv": ["P-256"]}).encode(),
+        json.dumps(JWK | {"x": 1}).encode(),
+        json.dumps(JWK | {"x": "\ud800"}).encode(),
+        json.dumps(JWK).encode().replace(b"{", b'{"kty":"RSA",', 1),
         spki(P256.public_key())[:-1],
         bytes(MAX_KEY + 1),
         b"-----BEGIN PUBLIC KEY-----\n",
@@ -59,6 +63,12 @@ def test_other_kinds_that_are_used() -> None:
 def test_what_is_no_public_key(data: bytes) -> None:
     with pytest.raises(MalformedError):
         public_key_untrusted(data, "key")
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "ES384", "EdDSA", ["ES256"], 5, None])
+def test_the_key_s_kind_decides_and_not_what_it_says_of_its_algorithm(algorithm: object) -> None:
+    """PyJWT raises NotImplementedError for the key of `none`."""
+    assert public_key_untrusted(json.dumps(JWK | {"alg": algorithm}).encode(), "key") == P256.public_key()
 
 
 def test_weak_and_strange_keys() -> None:
