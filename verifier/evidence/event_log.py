@@ -64,15 +64,13 @@ class EventLog:
             finding = Finding("eventlog.bank", bank, ", ".join(self.banks))
             raise UnsupportedError("not a bank of the log", finding=finding)
         size = hashlib.new(bank).digest_size
+        first = self.startup_locality.to_bytes(size, "big")
         registers: dict[int, bytes] = {}
         for event in self.events:
             if event.type != EV_NO_ACTION:
-                value = registers.get(event.index, self._initial(event.index, size))
+                value = registers.get(event.index, bytes(size) if event.index else first)
                 registers[event.index] = hashlib.new(bank, value + _digest(event, bank)).digest()
         return registers
-
-    def _initial(self, index: int, size: int) -> bytes:
-        return (self.startup_locality if index == 0 else 0).to_bytes(size, "big")
 
 
 def parse_event_log_untrusted(data: bytes) -> EventLog:

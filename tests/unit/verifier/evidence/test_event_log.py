@@ -13,7 +13,7 @@ from tests.synthetic import tpm as made
 from tests.synthetic.tpm import BOOT, EV_NO_ACTION, booted, event, event_log, header, old_event
 from verifier.evidence import event_log as log_module
 from verifier.evidence.event_log import EV_NO_ACTION as NO_ACTION
-from verifier.evidence.event_log import parse_event_log_untrusted
+from verifier.evidence.event_log import Event, parse_event_log_untrusted
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
 
@@ -46,6 +46,19 @@ def test_locality_is_zero_without_its_event() -> None:
     log = parse_event_log_untrusted(event_log(BOOT[1:2]))
     digest = hashlib.sha256(b"firmware").digest()
     assert log.replay("sha256") == {0: hashlib.sha256(bytes(32) + digest).digest()}
+
+
+def test_replay_looks_at_each_event_a_few_times_and_not_at_all_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = parse_event_log_untrusted(event_log(BOOT[1:2] * 200))
+    looked: list[Event] = []
+
+    def counted(each: Event) -> bool:
+        looked.append(each)
+        return False
+
+    monkeypatch.setattr(log_module, "_is_startup_locality", counted)
+    log.replay("sha256")
+    assert len(looked) <= 400
 
 
 def test_events_without_action_are_not_extended() -> None:
