@@ -122,6 +122,7 @@ def start_fleet(processes: Processes, run: Run) -> None:
     processes.start("publisher", "publisher", "serve", "--config", "f/publisher/publisher.toml")
 
 
+@pytest.mark.slow
 def test_a_fleet_from_init_to_receipts(processes: Processes, run: Run) -> None:
     start_fleet(processes, run)
     consume = ("consumer", "--count", "2", "--timeout", str(SECONDS), "--receipts", "receipts", "--config")

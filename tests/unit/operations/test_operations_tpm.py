@@ -245,6 +245,7 @@ def built(settings: AgentSettings, closing: ExitStack) -> tuple[Agent, list[Note
     return agent, [each for each in agent.connected(NOW) if isinstance(each, Noted)]
 
 
+@pytest.mark.slow
 def test_an_agent_keeps_its_cache_for_this_machine_as_it_is(fleet: Fleet, east: AgentSettings, tpm: Machine) -> None:
     identify(east)
     with ExitStack() as closing:

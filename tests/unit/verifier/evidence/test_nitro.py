@@ -250,10 +250,11 @@ def test_a_document_is_needed_and_bounded() -> None:
     )
 
 
-def test_a_flipped_bit_anywhere_is_refused() -> None:
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 13])
+def test_a_flipped_bit_anywhere_is_refused(step: int) -> None:
     """The whole document is signed, or is the signature, or has no other form."""
     document = valid().parts["doc"]
-    for at in range(len(document)):
+    for at in range(0, len(document), step):
         flipped = document[:at] + bytes([document[at] ^ 1 << at % 8]) + document[at + 1 :]
         with pytest.raises(RemoteError):
             valid().with_part("doc", flipped).appraise()
