@@ -1,5 +1,6 @@
 """paho's callbacks, turned into records in the order in which they come; nothing is decided here."""
 
+import time
 from collections import deque
 from typing import Any
 
@@ -9,7 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.connack import Limits, limits_of, refusal_of
 from broker.notes import Note, noted
-from broker.packets import delivery_untrusted, packet_size, publish_properties
+from broker.packets import delivery_untrusted, packet_size, publish_properties, worth_seconds
 from broker.records import Answered, Arrived, Discarded, Lost, Opened, Record, Refused, Returned, Taken
 from broker.settings import ConnectionSettings
 from protocol.party import Publication
@@ -83,7 +84,8 @@ class Callbacks:
         if delivery is None:
             self.incoming.append(Discarded(noted(Note.DELIVERY_UNREADABLE), identifier))
         else:
-            self.incoming.append(Arrived(delivery, identifier))
+            worth = worth_seconds(message)
+            self.incoming.append(Arrived(delivery, identifier, None if worth is None else time.monotonic() + worth))
 
     def _on_publish(
         self, _client: Client, _data: Any, identifier: int, reason: ReasonCode, _more: Properties | None

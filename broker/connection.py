@@ -5,6 +5,7 @@ Used from one thread only.
 """
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -25,6 +26,9 @@ from protocol.errors import TransportError
 from protocol.party import Noted, Publication, Subscription
 
 LINGER_SECONDS = 0.5
+
+READ_AT_ONCE = 64
+"""Packets that are read before what they say is acted upon."""
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """An option that Linux alone has (tcp(7))."""
@@ -142,7 +146,7 @@ class Connection:
         unreadable = self._client.unreadable
         try:
             if readable:
-                self._client.loop_read()
+                self._read()
                 self._acknowledge_at_once()
             if writable:
                 self._client.loop_write()
@@ -153,6 +157,14 @@ class Connection:
             self.incoming.append(Lost(f"the broker sent what cannot be read ({type(error).__name__})"))
         for _ in range(self._client.unreadable - unreadable):
             self.incoming.append(Discarded(noted(Note.DELIVERY_UNREADABLE), None))
+
+    def _read(self) -> None:
+        """What has come, packet by packet, up to a bound: so that a party is handed together what waits for it."""
+        for _ in range(READ_AT_ONCE):
+            self._client.loop_read()
+            using = self.endpoint
+            if using is None or not (self.has_pending or select.select([using], [], [], 0)[0]):
+                return
 
     def _acknowledge_at_once(self) -> None:
         """Tell the kernel not to hold its TCP acknowledgements back, which it forgets after a while.

@@ -1,13 +1,14 @@
 """Drives any party over MQTT 5: receive, step, persist, publish, acknowledge, all in one thread.
 
-A delivery is acknowledged once what it caused was sent, so that Receive Maximum is real back-pressure. Publications
-keep their order over reconnects; what the broker has not acknowledged is sent again.
+A delivery is acknowledged once what it caused was sent, so that Receive Maximum is real back-pressure; deliveries that
+a party takes together, each behind its share. Publications keep their order over reconnects; what the broker has not
+acknowledged is sent again.
 """
 
 import random
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from broker.clock import Clock, SteadyClock
@@ -16,7 +17,7 @@ from broker.notes import Note, noted
 from broker.records import Answered, Arrived, Discarded, Lost, Opened, Record, Refused, Returned, Taken
 from broker.retrying import Retrying
 from broker.settings import ConnectionSettings
-from broker.stepping import Listener, Stepping
+from broker.stepping import Listener, Stepping, takes_many
 from broker.submissions import Act, Submissions
 from protocol.party import Party
 
@@ -26,6 +27,9 @@ QUEUED_SECONDS = 0.3
 """How long a resumed session is listened to before it is ended, on a broker that sends nothing retained into it."""
 
 CLOSING_SECONDS = 1.0
+
+MOST_TOGETHER = 64
+"""Deliveries that are handed to a party in one step, where it offers `receive_many`."""
 
 
 class Link:
@@ -54,6 +58,7 @@ class Link:
         self._submissions = Submissions()
         self._retrying = Retrying(settings, jitter)
         self._party = party
+        self._most_together = MOST_TOGETHER if takes_many(party) else 1
         self._next_attempt = 0.0
         self._greeted = False
         self._begin_anew_at: float | None = None
@@ -146,18 +151,34 @@ class Link:
         return max(SHORTEST_SLEEP, min(left))
 
     def _handle_records(self) -> None:
-        while self._connection.incoming:
-            self._handle(self._connection.incoming.popleft())
+        incoming = self._connection.incoming
+        while incoming:
+            arrived = self._arrived()
+            if arrived:
+                self._receive(arrived)
+            else:
+                self._handle(incoming.popleft())
+
+    def _arrived(self) -> list[Arrived]:
+        """The deliveries that wait before any other record: one, or as many as the party takes together."""
+        incoming = self._connection.incoming
+        found: list[Arrived] = []
+        while incoming and len(found) < self._most_together and isinstance(first := incoming[0], Arrived):
+            found.append(first)
+            incoming.popleft()
+        return found
 
     def _handle(self, record: Record) -> None:
         match record:
             case Arrived():
-                self._receive(record)
+                self._receive([record])
             case Taken() | Answered():
                 self._answered(record)
             case Discarded():
                 self._stepping.tell(record.note)
-                self._acknowledge(record.packet_identifier)
+                if record.packet_identifier is not None:
+                    self._stepping.outbox.acknowledge(record.packet_identifier)
+                self._stepping.flush()
             case Opened():
                 self._opened(record)
             case Returned():
@@ -209,16 +230,11 @@ class Link:
 
     # The party
 
-    def _receive(self, record: Arrived) -> None:
+    def _receive(self, records: Sequence[Arrived]) -> None:
         if self._leave_until is not None:
-            # Not acknowledged: the broker keeps it for the next start.
+            # Not acknowledged: the broker keeps them for the next start.
             return
-        self._stepping.step("receive", lambda now: self._party.receive(record.delivery, now))
-        self._acknowledge(record.packet_identifier)
-
-    def _acknowledge(self, packet_identifier: int | None) -> None:
-        if packet_identifier is not None:
-            self._stepping.outbox.acknowledge(packet_identifier)
+        self._stepping.receive(records)
         self._stepping.flush()
 
     def _expire(self) -> None:

@@ -10,6 +10,7 @@ class Note(StrEnum):
 
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
+    DELIVERY_EXPIRED = "delivery-expired"
     DELIVERY_OVERSIZED = "delivery-oversized"
     DELIVERY_UNREADABLE = "delivery-unreadable"
     PUBLICATION_OVERSIZED = "publication-oversized"

@@ -87,3 +87,12 @@ def delivery_untrusted(message: MQTTMessage) -> Delivery | None:
         correlation=getattr(message.properties, "CorrelationData", None),
         retained=message.retain,
     )
+
+
+def worth_seconds(message: MQTTMessage) -> int | None:
+    """For how long the sender says that a delivery is worth something, one second at least; None where it does not.
+
+    Brokers round what is left down to whole seconds, also to none (MQTT 5 §3.3.2.3.3).
+    """
+    left = getattr(message.properties, "MessageExpiryInterval", None)
+    return max(1, left) if isinstance(left, int) else None

@@ -23,10 +23,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A delivery within the payload cap; `packet_identifier` is None at QoS 0, which is not acknowledged."""
+    """A delivery within the payload cap; `packet_identifier` is None at QoS 0, which is not acknowledged.
+
+    At `useless_at`, on the monotonic clock, its Message Expiry Interval has passed (MQTT 5 §3.3.2.3.3).
+    """
 
     delivery: Delivery
     packet_identifier: int | None
+    useless_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,35 @@
 """Steps a party and does what its events ask, over one connection: receive, step, persist, publish, acknowledge."""
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from broker.connection import Connection
 from broker.notes import Note, noted
 from broker.outbox import Acknowledgement, Outbox
+from broker.records import Arrived
 from broker.settings import ConnectionSettings
 from broker.topic_filter import is_valid_filter
 from protocol.errors import StoreError
-from protocol.party import Event, Party, Publication, Subscription
+from protocol.party import BatchParty, Delivery, Event, Party, Publication, Subscription
 
 Listener = Callable[[Event], None]
 
 logger = logging.getLogger("sealedge.broker")
+
+
+def takes_many(party: Party) -> bool:
+    """Whether a party offers `receive_many` (`protocol.party.BatchParty`)."""
+    return hasattr(party, "receive_many")
+
+
+def receive_many(party: Party, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+    """Together where the party offers that, one after the other where it does not."""
+    if takes_many(party):
+        return cast(BatchParty, party).receive_many(deliveries, now)
+    return [event for delivery in deliveries for event in party.receive(delivery, now)]
 
 
 class Stepping:
@@ -59,6 +74,31 @@ class Stepping:
             raise
         except Exception as error:
             self._failed(during, error)
+
+    def receive(self, records: Sequence[Arrived]) -> None:
+        """Hand over what arrived, and acknowledge it. What is worth nothing any more is not handed over, but noted.
+
+        The sender chose the Message Expiry Interval, and nothing protects it: it only ever saves work.
+        """
+        at = time.monotonic()
+        before = self.outbox.numbered
+        fresh = [each for each in records if each.useless_at is None or at < each.useless_at]
+        if len(fresh) < len(records):
+            self.tell(noted(Note.DELIVERY_EXPIRED, count=len(records) - len(fresh)))
+        deliveries = [each.delivery for each in fresh]
+        if len(deliveries) == 1:
+            self.step("receive", lambda now: self.party.receive(deliveries[0], now))
+        elif deliveries:
+            self.step("receive", lambda now: receive_many(self.party, deliveries, now))
+        self._acknowledge(records, before)
+
+    def _acknowledge(self, records: Sequence[Arrived], before: int) -> None:
+        """Acknowledge each behind its share of what all of them caused, so that none waits for a full window."""
+        caused = self.outbox.numbered - before
+        for number, each in enumerate(records, 1):
+            if each.packet_identifier is not None:
+                after = before + -(-caused * number // len(records)) if caused else 0
+                self.outbox.acknowledge(each.packet_identifier, after)
 
     def will(self) -> Publication | None:
         """The party's will; none where asking for it fails."""

@@ -5,13 +5,14 @@ forwarding it lets the TEE sign, fetches chunks, bounds what comes in, and start
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from broker.topic_filter import matches
 from edge_agent.attester.interface import Attester
 from edge_agent.enclave.boundary import HostedEnclave
+from edge_agent.enclave.exchange import MAX_DELIVERIES
 from edge_agent.enclave.needs import (
     ChunksNeeded,
     EvidenceNeeded,
@@ -28,6 +29,9 @@ from protocol.party import Delivery, Event, Noted, Publication, Subscription
 
 MAX_PAYLOAD: Final = 2**24 + 2**16
 """Bytes of a delivery: the largest payload of a session, in its envelope."""
+
+BATCH_BYTES: Final = 2**23
+"""Bytes of deliveries that are handed to the enclave together; a larger one goes alone."""
 
 MAX_NEEDS: Final = 64
 """How many needs one delivery may bring about, one after the other, before the enclave counts as gone mad."""
@@ -95,15 +99,29 @@ class Agent:
 
     def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
         """Take a chunk, or forward what the enclave subscribed to; drop and count the rest."""
+        return self.receive_many((delivery,), now)
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """Take what waits; what the enclave subscribed to is handed to it at once, so that it can choose an order."""
+        events: list[Event] = []
+        forwarded: list[Delivery] = []
+        for delivery in deliveries:
+            if self._fetcher.expects(delivery.topic) and len(delivery.payload) <= MAX_PAYLOAD:
+                events += self._receive_chunk(delivery, now)
+            elif (why := self._unwanted(delivery)) is not None:
+                events += self._drop(why, delivery)
+            else:
+                forwarded.append(delivery)
+        for batch in _batches(forwarded):
+            events += self._ask(partial(_receive_many, deliveries=batch, now=now), now)
+        return events
+
+    def _unwanted(self, delivery: Delivery) -> str | None:
         if len(delivery.payload) > MAX_PAYLOAD:
-            return self._drop("oversized", delivery)
-        if self._fetcher.expects(delivery.topic):
-            return self._receive_chunk(delivery, now)
+            return "oversized"
         if not self._is_expected(delivery.topic):
-            return self._drop("unexpected", delivery)
-        if self._enclave is None:
-            return self._drop("no-enclave", delivery)
-        return self._ask(lambda enclave: enclave.receive(delivery, now), now)
+            return "unexpected"
+        return "no-enclave" if self._enclave is None else None
 
     def expire(self, now: float) -> Sequence[Event]:
         """Restart what crashed, ask again for chunks that do not come, and let the enclave do what is due."""
@@ -241,6 +259,24 @@ class Agent:
         self.dropped[why] += 1
         size, count = len(delivery.payload), self.dropped[why]
         return [Noted("dropped", {"why": why, "topic": delivery.topic[:256], "bytes": size, "count": count})]
+
+
+def _receive_many(enclave: HostedEnclave, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+    return enclave.receive_many(deliveries, now)
+
+
+def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """In their order, as the boundary carries them."""
+    batch: list[Delivery] = []
+    size = 0
+    for delivery in deliveries:
+        if batch and (len(batch) == MAX_DELIVERIES or size + len(delivery.payload) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(delivery)
+        size += len(delivery.payload)
+    if batch:
+        yield batch
 
 
 def _chunks_collected(enclave: HostedEnclave, fetched: Fetched, now: float) -> Sequence[Event]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edge_agent.enclave.boundary import PART_BYTES
 from edge_agent.enclave.configuration import EnclaveConfiguration
-from edge_agent.enclave.exchange import Answer, Call, Outcome, decode_answer_untrusted, encode_call
+from edge_agent.enclave.exchange import Answer, Call, Outcome, decode_answer_untrusted, encode_call, encode_deliveries
 from edge_agent.enclave.frames import MAX_FRAME, FrameSocket
 from edge_agent.enclave.needs import MAX_SEALED, ModelSealed
 from protocol.errors import EnclaveError, RemoteError, TransportError
@@ -73,15 +73,11 @@ class EnclaveClient:
 
     def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
         """As the enclave's."""
-        return self._call(
-            Call.RECEIVE,
-            delivery.topic,
-            delivery.payload,
-            delivery.response_topic,
-            delivery.correlation,
-            delivery.retained,
-            now,
-        )
+        return self.receive_many((delivery,), now)
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """As the enclave's, in one frame."""
+        return self._asked(encode_deliveries(deliveries, now))
 
     def expire(self, now: float) -> Sequence[Event]:
         """As the enclave's."""
@@ -121,7 +117,9 @@ class EnclaveClient:
         self._frames.close()
 
     def _call(self, call: Call, *arguments: Any) -> tuple[Event, ...]:
-        question = encode_call(call, *arguments)
+        return self._asked(encode_call(call, *arguments))
+
+    def _asked(self, question: bytes) -> tuple[Event, ...]:
         if len(question) > MAX_FRAME:
             raise EnclaveError("a call larger than the boundary carries", reason=Reason.OVERSIZED)
         events = self._exchange(question)

@@ -87,6 +87,13 @@ class Party(Protocol):
         """Called once before an orderly disconnect: finish what is in flight, publish the death."""
 
 
+class BatchParty(Party, Protocol):
+    """A party that may be handed all that waits for it at once, because it can do more with that than with each."""
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """Take deliveries in the order in which they came; raises as little as `receive`."""
+
+
 class Store(Protocol):
     """Durable state, handed in. Buckets of byte strings; a write has happened when the call returns.
 

@@ -1,10 +1,13 @@
 """An enclave with its runtime, as it stands in production: in its own process or in the host's."""
 
+import os
+
 from edge_agent.enclave.compiler import Compiler, compile_in_child
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.enclave import Enclave
 from edge_agent.enclave.loading import Loaded
 from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.workers import ThreadedWorkers
 from protocol.party import Randomness
 from schemas.model import ModuleLimits
 
@@ -18,6 +21,7 @@ def assemble(
     """Build the enclave. Raises `ConfigurationError`, or a `RemoteError` for a configuration nobody can use.
 
     `confinement` says what its process has given up (`edge_agent.enclave.confinement`): the enclave claims it.
+    Modules run on as many threads as this process has cores.
     """
     cap = Limits.granted(configuration.measured.limits.module)
     runtime = Runtime(cap, compiler=compiler)
@@ -27,4 +31,5 @@ def assemble(
         code = runtime.compiled(module, granted) if machine_code is None else machine_code
         return Loaded(runtime.load(module, granted, code).run, code)
 
-    return Enclave(configuration, load, randomness, runtime.fingerprint, confinement)
+    workers = ThreadedWorkers(len(os.sched_getaffinity(0)), cap.max_stack_bytes)
+    return Enclave(configuration, load, randomness, runtime.fingerprint, confinement, workers)

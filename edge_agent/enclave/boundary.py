@@ -5,10 +5,11 @@ is as untrusted as the network: whatever it sends is parsed strictly, and answer
 """
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.exchange import (
@@ -22,7 +23,7 @@ from edge_agent.enclave.frames import FrameSocket
 from edge_agent.enclave.needs import ModelSealed
 from protocol.errors import MalformedError, SealedgeError, UnexpectedError
 from protocol.messages import decode_message_untrusted
-from protocol.party import Delivery, Event, Noted, Party
+from protocol.party import Delivery, Event, Noted, Party, Publication
 from schemas.reason import Reason
 
 MAX_STAGED: Final = 8192
@@ -32,11 +33,20 @@ MAX_STAGED_BYTES: Final = 2**30 + 2**26
 PART_BYTES: Final = 2**23
 """Bytes of sealed code that one answer carries."""
 
+ANSWER_BYTES: Final = 2**23
+"""Bytes of publications after which an answer ends: the rest goes with the next, which is due at once."""
+
+_BOUNDED: Final = frozenset({Call.RECEIVE, Call.EXPIRE})
+"""The calls whose events may be more than a frame carries."""
+
 READY: Final = "enclave-ready"
 
 
 class HostedEnclave(Party, Protocol):
     """What a host sees of an enclave: a party that also asks for evidence and chunks."""
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """Take what waits: at most `MAX_DELIVERIES`."""
 
     def evidence_collected(self, token: bytes, media_type: str, evidence: bytes, now: float) -> Sequence[Event]:
         """Answer an `EvidenceNeeded`."""
@@ -56,10 +66,11 @@ class EnclaveServer:
         self._staged: list[bytes] = []
         self._staged_bytes = 0
         self._outgoing = ModelSealed("", b"", b"", 0)
+        self._held: deque[Event] = deque()
         self._methods: dict[Call, Callable[..., Sequence[Event]]] = {
             Call.WILL: self._will,
             Call.CONNECTED: enclave.connected,
-            Call.RECEIVE: self._receive,
+            Call.RECEIVE: enclave.receive_many,
             Call.EXPIRE: enclave.expire,
             Call.LEAVING: enclave.leaving,
             Call.EVIDENCE_COLLECTED: enclave.evidence_collected,
@@ -85,18 +96,31 @@ class EnclaveServer:
     def _answer_untrusted(self, question: bytes) -> bytes:
         try:
             call, arguments = decode_call_untrusted(question)
-            events = self._methods[call](*arguments)
-            return encode_done(self._enclave.deadline, [self._fitted(event) for event in events])
+            events = [self._fitted(event) for event in self._methods[call](*arguments)]
+            if call in _BOUNDED:
+                self._held += events
+                events = self._released()
+            return encode_done(self._deadline, events)
         except SealedgeError as error:
-            return encode_refused(self._enclave.deadline, error)
+            return encode_refused(self._deadline, error)
+
+    @property
+    def _deadline(self) -> float | None:
+        return 0.0 if self._held else self._enclave.deadline
+
+    def _released(self) -> list[Event]:
+        """The next events, in their order, that one frame carries: any one does."""
+        events: list[Event] = []
+        size = 0
+        while self._held and size <= ANSWER_BYTES:
+            event = self._held.popleft()
+            events.append(event)
+            size += len(event.payload) if isinstance(event, Publication) else 0
+        return events
 
     def _will(self, now: float) -> Sequence[Event]:
         will = self._enclave.will(now)
         return [] if will is None else [will]
-
-    def _receive(self, *fields: Any) -> Sequence[Event]:
-        *delivery, now = fields
-        return self._enclave.receive(Delivery(*delivery), now)
 
     def _stage(self, chunks: list[bytes]) -> Sequence[Event]:
         self._staged_bytes += sum(map(len, chunks))

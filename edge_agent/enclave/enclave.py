@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 
 from edge_agent.enclave.answers import Answer, AnswerBudget
 from edge_agent.enclave.attesting import Attesting
+from edge_agent.enclave.computing import Computing
 from edge_agent.enclave.configuration import EnclaveConfiguration
-from edge_agent.enclave.inference import infer, refuse
-from edge_agent.enclave.loading import Loader, Running
+from edge_agent.enclave.inference import refuse
+from edge_agent.enclave.loading import Loader
 from edge_agent.enclave.models import ModelShelf
 from edge_agent.enclave.sealed_cache import SealedCache
 from edge_agent.enclave.sessions import Session, SessionTable
 from edge_agent.enclave.terms import accept, check_passport, check_terms, recipients_of
 from edge_agent.enclave.volatile import VolatileStore
+from edge_agent.enclave.waiting import Asked
+from edge_agent.enclave.workers import Workers, one_by_one
 from protocol.attestation import Passport
 from protocol.cose import parse_encrypt0_untrusted, parse_sign1_untrusted
 from protocol.desk import Desk
@@ -29,7 +32,7 @@ from protocol.messages import decode_message_untrusted, digest
 from protocol.party import Delivery, Event, Noted, Publication, Randomness, Subscription
 from protocol.results import ResultSealer
 from protocol.status import refusal_of
-from protocol.trust import Identity, Trust, check_times
+from protocol.trust import Identity, Trust
 from schemas.kinds import Kind, Role
 from schemas.reason import Reason
 from schemas.session import InferenceRequest, SessionOpen
@@ -51,8 +54,12 @@ class Enclave(Desk):
         randomness: Randomness,
         engine: Callable[[], str],
         confinement: tuple[str, ...] = (),
+        workers: Workers = one_by_one,
     ) -> None:
-        """`engine` names what `load` compiles for: `engine_fingerprint`. `confinement` stands in the claims."""
+        """`engine` names what `load` compiles for: `engine_fingerprint`. `confinement` stands in the claims.
+
+        `workers` run what `load` gives.
+        """
         measured = configuration.measured
         store = VolatileStore()
         trust = Trust(measured.fleet, VerifyingKey.from_cose_key_untrusted(measured.authority), store)
@@ -67,6 +74,7 @@ class Enclave(Desk):
         if configuration.sealing_key is not None:
             cache = SealedCache(configuration.sealing_key, self.name, configuration.digest, engine, randomness)
         self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness, cache)
+        self._computing = Computing(trust, self._attesting, self._models, self.key, randomness, workers)
         kept = self._limits.cached_replies
         self._answers = AnswerBudget(kept, self._limits.cached_reply_bytes)
         self._sessions = SessionTable(
@@ -88,11 +96,23 @@ class Enclave(Desk):
 
     def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
         """Take one delivery, at a time that never runs backwards."""
-        return super().receive(delivery, self._time(now))
+        return self.receive_many((delivery,), now)
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """Take what came, in its order, then compute in the order that is fair between senders.
+
+        What is not computed in this call is computed in the next `expire`, which is due at once.
+        """
+        now = self._time(now)
+        events: list[Event] = []
+        for delivery in deliveries:
+            events += super().receive(delivery, now)
+        return events + self._computed(now)
 
     def expire(self, now: float) -> Sequence[Event]:
         """Do what is due, at a time that never runs backwards."""
-        return super().expire(self._time(now))
+        now = self._time(now)
+        return [*super().expire(now), *self._computed(now)]
 
     def evidence_collected(self, token: bytes, media_type: str, evidence: bytes, now: float) -> Sequence[Event]:
         """The host's answer to `EvidenceNeeded`."""
@@ -145,7 +165,8 @@ class Enclave(Desk):
         return self._models.accept_manifest_untrusted(delivery.payload, model, self._passport(now), now)
 
     def _deadline(self) -> float | None:
-        due = (self._attesting.ask_at, self._attesting.ends_at, self._models.deadline)
+        at_once = self._floor if self._computing.waiting else None
+        due = (at_once, self._attesting.ask_at, self._attesting.ends_at, self._models.deadline)
         return min((each for each in due if each is not None), default=None)
 
     def _due(self, now: float) -> Sequence[Event]:
@@ -218,7 +239,8 @@ class Enclave(Desk):
         check_terms(terms, sender, delivery.correlation, self.trust, now)
         session = self._admit(delivery.payload, terms, sender, kind, now)
         if kind is Kind.ONE_SHOT and terms.request is not None:
-            return self._answer(session, terms.request, 0, now)
+            self._computing.waiting.add(Asked(session, terms.request, 0))
+            return []
         return [Noted("session-opened", {"sender": sender.name, "model": terms.model}), *self._accepted(session, now)]
 
     def _admit(self, opening: bytes, terms: SessionOpen, sender: Identity, kind: Kind, now: float) -> Session:
@@ -239,6 +261,9 @@ class Enclave(Desk):
         if recipients:
             keys = [each.sealing_key for each in recipients]
             sealer = ResultSealer(self.trust.fleet, terms.session, keys, self._randomness(32))
+        if terms.request is not None:
+            # Before the session is known: a busy enclave takes the same opening later.
+            self._computing.waiting.check_room(sender.name, len(terms.request.input))
         session = Session.opened(opening, terms, sender, recipients, sealer)
         self._table(kind).add(session, now)
         self.board.details["sessions"] = len(self._sessions)
@@ -258,6 +283,8 @@ class Enclave(Desk):
         if session.accept is not None:
             return [session.accept]
         answer = session.answers.find(delivery.correlation or b"")
+        if answer is None and self._computing.waiting.holds(session.terms.session, delivery.correlation or b""):
+            return []
         if answer is None:
             raise FreshnessError("this request was refused before", reason=Reason.REPLAYED)
         return answer
@@ -276,40 +303,42 @@ class Enclave(Desk):
                 self.board.count("repeated")
                 session.window.mark(message.partial_iv)
                 return known
+            if self._computing.waiting.holds(message.kid, request.request):
+                self.board.count("repeated")
+                session.window.mark(message.partial_iv)
+                return []
             session.window.accept(message.partial_iv)
+            if request.request != correlation:
+                raise AppraisalError("the correlation data is not the request's", reason=Reason.MISADDRESSED)
+            self._computing.waiting.add(Asked(session, request, message.partial_iv))
         except RemoteError as error:
             return self._refuse_inside(session, error, delivery, now)
-        if request.request != correlation:
-            misaddressed = AppraisalError("the correlation data is not the request's", reason=Reason.MISADDRESSED)
-            return self._refuse_inside(session, misaddressed, delivery, now)
-        return self._answer(session, request, message.partial_iv, now)
+        return []
 
-    def _answer(self, session: Session, request: InferenceRequest, sequence: int, now: float) -> Sequence[Event]:
-        """Compute once. What the module does wrong is answered and remembered like a result."""
-        asked = Delivery(self.topics.request(self.name), b"", correlation=request.request)
-        try:
-            passport, running = self._entitled(session, now)
-            check_times("request", request.issued, request.expires, now)
-            answer = infer(request, sequence, session, running, passport, self.key, self._randomness, now)
-        except EnclaveError as error:
-            events = self._refuse_inside(session, error, asked, now)
-            self._remember(session, request, tuple(each for each in events if isinstance(each, Publication)))
-            return events
-        except RemoteError as error:
-            return self._refuse_inside(session, error, asked, now)
-        self._remember(session, request, answer)
-        self.board.count("answered")
-        return answer
+    def _computed(self, now: float) -> list[Event]:
+        """What the requests come to whose turn it was. What the module did wrong is remembered like a result."""
+        events: list[Event] = []
+        for asked, end in self._computing.turn(now):
+            if isinstance(end, tuple):
+                self._remember(asked, end)
+                self.board.count("answered")
+                events += end
+            else:
+                events += self._unanswered(asked, end, now)
+        return events
 
-    def _remember(self, session: Session, request: InferenceRequest, answer: Answer) -> None:
-        self._answers.remember(session.answers, request.request, answer)
+    def _unanswered(self, asked: Asked, error: RemoteError | EnclaveError, now: float) -> Sequence[Event]:
+        request, session = asked.request.request, asked.session
+        delivery = Delivery(self.topics.request(self.name), b"", session.terms.reply_to, request)
+        if session.is_over:
+            return self._refuse(error, delivery, now)
+        events = self._refuse_inside(session, error, delivery, now)
+        if isinstance(error, EnclaveError):
+            self._remember(asked, tuple(each for each in events if isinstance(each, Publication)))
+        return events
 
-    def _entitled(self, session: Session, now: float) -> tuple[Passport, Running]:
-        """Raises unless, at this moment, the enclave is attested, sender and recipients stand, the model is lent."""
-        passport = self._attesting.live(now)
-        passport.check_tier(session.terms.tiers, "session.tiers")
-        session.check_standing(self.trust, now)
-        return passport, self._models.running(session.model, now)
+    def _remember(self, asked: Asked, answer: Answer) -> None:
+        self._answers.remember(asked.session.answers, asked.request.request, answer)
 
     def _refuse_inside(
         self, session: Session, error: RemoteError | EnclaveError, delivery: Delivery, now: float

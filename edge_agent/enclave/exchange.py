@@ -26,15 +26,18 @@ from edge_agent.enclave.needs import (
 )
 from protocol.cbor import decode_untrusted, encode
 from protocol.errors import MalformedError, ProtocolMisuseError, SealedgeError
-from protocol.party import Event, Noted, Publication, Subscription
+from protocol.party import Delivery, Event, Noted, Publication, Subscription
 from schemas.base import MAX_TIME
 from schemas.reason import Reason
 
 Types = tuple[tuple[type, ...], ...]
 
+MAX_DELIVERIES: Final = 64
+"""Deliveries of one call."""
+
 
 class Call(IntEnum):
-    """The methods of an enclave, by number.
+    """The methods of an enclave, by number. `RECEIVE` hands in all deliveries that wait, at most `MAX_DELIVERIES`.
 
     `STAGE` hands in chunks, or sealed code, before the call they belong to. `MORE` asks for the part of sealed code
     that begins at an offset, where the last answer held only the first part.
@@ -73,7 +76,7 @@ _TEXT_OR_NONE, _BYTES_OR_NONE, _WHOLE_OR_NONE, _TIME_OR_NONE = (
 _ARGUMENTS: Final[dict[int, Types]] = {
     Call.WILL: (_TIME,),
     Call.CONNECTED: (_TIME,),
-    Call.RECEIVE: (_TEXT, _BYTES, _TEXT_OR_NONE, _BYTES_OR_NONE, _TRUTH, _TIME),
+    Call.RECEIVE: (_LIST, _TIME),
     Call.EXPIRE: (_TIME,),
     Call.LEAVING: (_TIME,),
     Call.EVIDENCE_COLLECTED: (_BYTES, _TEXT, _BYTES, _TIME),
@@ -82,6 +85,10 @@ _ARGUMENTS: Final[dict[int, Types]] = {
     Call.SEALED_MODEL_READ: (_TEXT, _BYTES, _TIME),
     Call.MORE: (_WHOLE,),
 }
+
+
+_DELIVERY: Final[Types] = (_TEXT, _BYTES, _TEXT_OR_NONE, _BYTES_OR_NONE, _TRUTH)
+_delivery_fields: Final = attrgetter("topic", "payload", "response_topic", "correlation", "retained")
 
 
 def _model_alone(event: Any) -> tuple[str]:
@@ -125,6 +132,11 @@ def encode_call(call: Call, *arguments: Any) -> bytes:
     return encode([int(call), *arguments])
 
 
+def encode_deliveries(deliveries: Sequence[Delivery], now: float) -> bytes:
+    """The question that hands in deliveries. Raises `ProtocolMisuseError` for what CBOR does not carry."""
+    return encode_call(Call.RECEIVE, [_delivery_fields(each) for each in deliveries], now)
+
+
 def decode_call_untrusted(data: bytes) -> tuple[Call, list[Any]]:
     """Returns a call and arguments of the right number and types. Raises `MalformedError`."""
     call, *arguments = _array_untrusted(data)
@@ -134,7 +146,10 @@ def decode_call_untrusted(data: bytes) -> tuple[Call, list[Any]]:
     _check("call", arguments, types)
     if call == Call.STAGE:
         _check_all("chunks", arguments[0], bytes)
-    elif call == Call.MORE:
+        return Call.STAGE, arguments
+    if call == Call.RECEIVE:
+        arguments[0] = _deliveries_untrusted(arguments[0])
+    if call == Call.MORE:
         if arguments[0] < 0:
             raise MalformedError("an offset that cannot be")
     elif not 0 <= arguments[-1] <= MAX_TIME:  # NaN too is refused: as a time, it is never after an end
@@ -170,6 +185,15 @@ def decode_answer_untrusted(data: bytes) -> Answer:
         _check("answer", rest, (_TEXT,))
         return Answer(Outcome.FAILED, message=rest[0])
     raise MalformedError("an answer that does not exist")
+
+
+def _deliveries_untrusted(found: list[Any]) -> list[Delivery]:
+    if len(found) > MAX_DELIVERIES:
+        raise MalformedError(f"{len(found)} deliveries where {MAX_DELIVERIES} are allowed", reason=Reason.OVERSIZED)
+    _check_all("deliveries", found, list)
+    for each in found:
+        _check("delivery", each, _DELIVERY)
+    return [Delivery(*each) for each in found]
 
 
 def _event_fields(event: Event) -> list[Any]:

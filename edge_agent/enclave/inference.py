@@ -1,8 +1,9 @@
-"""One request inside an enclave: run the module, sign the receipt, seal the result to whoever may read it."""
+"""One request inside an enclave, once the module has run: sign the receipt, seal the result to whoever may read it."""
 
 from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.loading import Running
 from edge_agent.enclave.sessions import Session
+from edge_agent.enclave.waiting import RETRY_SECONDS, Asked
 from protocol.attestation import Passport
 from protocol.cbor import MAX_MESSAGE
 from protocol.errors import EnclaveError, Finding, RemoteError
@@ -20,21 +21,20 @@ PAD = 256
 """Results are padded to a multiple of this many bytes where the request was padded (P1)."""
 
 
-def infer(
-    request: InferenceRequest,
-    sequence: int,
-    session: Session,
+def answer(
+    asked: Asked,
+    output: bytes,
     running: Running,
     passport: Passport,
     key: SigningKey,
     randomness: Randomness,
     now: float,
 ) -> Answer:
-    """Compute, and return what is published: the sensor's reply, and the consumers' result where there are any.
+    """What is published: the sensor's reply, and the consumers' result where there are any.
 
-    Raises `EnclaveError` if the module fails.
+    Raises `EnclaveError` (output-too-large) where it is more than a message may hold.
     """
-    output = running.compute(request.input)
+    request, session = asked.request, asked.session
     _check_size("output", len(output))
     salt = randomness(32)
     receipt = Receipt(
@@ -46,7 +46,7 @@ def infer(
         module=running.manifest.digest,
         input_commitment=commitment("input", salt, request.input),
         output_commitment=commitment("output", salt, output),
-        sequence=sequence,
+        sequence=asked.sequence,
         time=int(now),
         attestation_result=passport.digest,
         tier=passport.result.tier,
@@ -67,7 +67,8 @@ def infer(
 def refuse(session: Session, error: RemoteError | EnclaveError, correlation: bytes, now: float) -> Publication:
     """A refusal inside the session: only the sensor reads it."""
     terms = session.terms
-    plaintext = encode_message(refusal_of(error, now))
+    retry_after = RETRY_SECONDS if error.reason is Reason.BUSY else None
+    plaintext = encode_message(refusal_of(error, now, retry_after))
     payload = session.channel.seal(Kind.REFUSAL, plaintext, terms.reply_to, session.sender.name, correlation)
     return Publication(terms.reply_to, payload, correlation=correlation, expiry=60)
 

@@ -37,6 +37,8 @@ class Session:
     window: ReplayWindow = field(default_factory=ReplayWindow)
     accept: Publication | None = field(default=None, repr=False)
     answers: Answers = field(default_factory=Answers, repr=False)
+    is_over: bool = False
+    """Whether it has ended, was replaced or erased: nothing more is computed in it."""
 
     @classmethod
     def opened(
@@ -153,6 +155,7 @@ class SessionTable:
 
     def _drop(self, name: bytes) -> Session:
         session = self._open.pop(name)
+        session.is_over = True
         self._budget.end(session.answers)
         self._of_sender[session.sender.name] -= 1
         if not self._of_sender[session.sender.name]:

@@ -74,6 +74,9 @@ class ScriptedEnclave:
         action = delivery.payload.partition(b":")[0].decode(errors="replace")
         return getattr(self, f"_{action}", self._echo)(delivery)
 
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        return [event for delivery in deliveries for event in self.receive(delivery, now)]
+
     def expire(self, now: float) -> Sequence[Event]:
         self.calls.append(("expire", now))
         self.deadline = None

@@ -20,6 +20,7 @@ from edge_agent.chunks import ChunkCache
 from edge_agent.enclave.configuration import EnclaveConfiguration, EnclaveLimits, Measured
 from edge_agent.enclave.enclave import Enclave
 from edge_agent.enclave.loading import Loaded
+from edge_agent.enclave.workers import Workers, one_by_one
 from edge_agent.fetching import ChunkFetcher
 from edge_agent.model_cache import ModelCache
 from protocol.errors import EnclaveError
@@ -73,6 +74,7 @@ class World:
     keeps_models: bool = False
     """Whether the agents' TEEs have sealing keys, and their hosts keep what is sealed."""
     engine: str = "engine 1; amd64"
+    workers: Workers = one_by_one
     broker: MemoryBroker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +185,7 @@ class World:
             revocations=self.revocations,
             sealing_key=self.sealing_key(name, chip) if self.keeps_models else None,
         )
-        return Enclave(configuration, self._load, self.randomness, lambda: self.engine)
+        return Enclave(configuration, self._load, self.randomness, lambda: self.engine, workers=self.workers)
 
     def start_agent(self, name: str = "agent-1", chip: SigningKey | None = None) -> Agent:
         """An agent with its enclave in place. `chip` is another TEE than the enrolled one."""

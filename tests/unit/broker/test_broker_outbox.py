@@ -15,10 +15,23 @@ def outbox(messages: int = 100, size: int = 10_000) -> tuple[Outbox, list[Noted]
 def test_an_acknowledgement_waits_behind_what_its_delivery_caused() -> None:
     box, _ = outbox()
     box.put(Publication("t", b"1"), 0)
-    box.acknowledge(7)
+    box.acknowledge(7, box.numbered)
     assert box.take(0, room=False) is None
     assert box.take(0, room=True) == Publication("t", b"1")
-    assert box.take(0, room=False) == Acknowledgement(7)
+    assert box.take(0, room=False) == Acknowledgement(7, 1)
+    assert box.take(0, room=True) is None
+
+
+def test_an_acknowledgement_overtakes_publications_that_it_does_not_belong_to() -> None:
+    box, _ = outbox()
+    for number in range(3):
+        box.put(Publication("t", bytes([number])), 0)
+    box.acknowledge(1, 2)
+    box.acknowledge(2)
+    assert box.take(0, room=False) is None
+    assert [box.take(0, room=True) for _ in range(2)] == [Publication("t", b"\0"), Publication("t", b"\1")]
+    assert [box.take(0, room=False) for _ in range(2)] == [Acknowledgement(1, 2), Acknowledgement(2, 0)]
+    assert box.take(0, room=True) == Publication("t", b"\2")
     assert box.take(0, room=True) is None
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.enclave import enclave as enclave_module
+from edge_agent.enclave.computing import Computing
 from edge_agent.enclave.configuration import EnclaveLimits
+from edge_agent.enclave.waiting import Asked
 from protocol.channel import MAX_SEQUENCE
 from protocol.errors import AppraisalError
 from protocol.party import Publication
@@ -253,14 +254,14 @@ def test_too_many_sessions_at_an_enclave_are_waited_out() -> None:
 
 def refuse_requests(monkeypatch: pytest.MonkeyPatch, reason: Reason, times: int) -> None:
     """The enclave refuses so many requests, and computes the next."""
-    left, genuine = iter(range(times)), enclave_module.infer
+    left, genuine = iter(range(times)), Computing._entitled
 
-    def infer(*arguments: Any) -> Any:
+    def entitled(computing: Computing, asked: Asked, now: float) -> Any:
         if next(left, None) is not None:
             raise AppraisalError("not now", reason=reason)
-        return genuine(*arguments)
+        return genuine(computing, asked, now)
 
-    monkeypatch.setattr(enclave_module, "infer", infer)
+    monkeypatch.setattr(Computing, "_entitled", entitled)
 
 
 class TestOneShot:

@@ -14,6 +14,7 @@ from edge_agent.enclave import boundary
 from edge_agent.enclave.boundary import EnclaveServer, serve_untrusted
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.exchange import (
+    MAX_DELIVERIES,
     Call,
     Outcome,
     decode_answer_untrusted,
@@ -399,3 +400,45 @@ def test_waiting_ends_when_the_peer_does_not_answer_or_listen(ends) -> None:
     with pytest.raises(TransportError) as deaf:
         frames.send(bytes(MAX_FRAME))
     assert deaf.value.reason is Reason.TIMEOUT
+
+
+# Many at once
+
+
+def test_deliveries_cross_together_and_arrive_in_order(inside: Inside) -> None:
+    deliveries = [Delivery("t", bytes([number]), None, None, False) for number in range(MAX_DELIVERIES)]
+    assert [each.payload for each in inside.client.receive_many(deliveries, NOW)] == [
+        each.payload for each in deliveries
+    ]
+    assert inside.enclave.calls == [("receive", each, NOW) for each in deliveries]
+
+
+def test_more_deliveries_than_a_call_carries_are_refused_and_none_is_handed_in(inside: Inside) -> None:
+    with pytest.raises(EnclaveError) as refused:
+        inside.client.receive_many([asking(b"x")] * (MAX_DELIVERIES + 1), NOW)
+    assert refused.value.reason is Reason.OVERSIZED
+    assert inside.enclave.calls == []
+
+
+@pytest.mark.parametrize("bad", [[["t", b""]], [["t", b"", None, None, 1]], [b"t"], [[1, b"", None, None, True]], 5])
+def test_a_malformed_delivery_among_others_is_refused(bad: object) -> None:
+    whole = [["t", b"", None, None, True]]
+    decode_call_untrusted(encode([Call.RECEIVE, whole, NOW]))
+    with pytest.raises(MalformedError):
+        decode_call_untrusted(encode([Call.RECEIVE, [*whole, *bad] if isinstance(bad, list) else bad, NOW]))
+
+
+def test_answers_larger_than_a_frame_come_in_parts_at_once_and_in_order(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What many senders are answered together may be more than the boundary carries: no reason to crash."""
+    monkeypatch.setattr(boundary, "ANSWER_BYTES", 1000)
+    deliveries = [Delivery("t", bytes([number]) * 600) for number in range(9)]
+    said = list(inside.client.receive_many(deliveries, NOW))
+    while inside.client.deadline == 0.0:
+        # Another call's own answer is never held up.
+        assert inside.client.will(NOW) == Publication("will", b"lost")
+        said += inside.client.expire(NOW)
+    answered = [each.payload for each in said if isinstance(each, Publication)]
+    assert answered == [each.payload for each in deliveries]
+    assert said.count(Noted("expired")) == 4
