@@ -21,16 +21,11 @@ from sealedge.operations.endorsement_kinds import Chain, Document, Key, List, Pi
 from sealedge.operations.endorsements import path_of
 from storage.files import write_private
 from verifier.endorsements import HeldEndorsements
-from verifier.evidence.certificates import (
-    certificates_untrusted,
-    check_window,
-    common_name,
-    verify_crl,
-    verify_path,
-)
+from verifier.evidence.certificates import certificates_untrusted, check_window, common_name, verify_path
 from verifier.evidence.dcap_pck import ecdsa_holds
 from verifier.evidence.dcap_rating import SIGNER as TCB_SIGNER
 from verifier.evidence.examination import Examination
+from verifier.evidence.revocation_lists import verify_crl
 from verifier.evidence.roots import AMD, INTEL, PINNED_ROOTS, Roots
 
 _MAX_PATH: Final = 4

@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from protocol.errors import ConfigurationError, MalformedError
 from sealedge.operations.evidence_json import binary_of
 from verifier.endorsements import name_of
-from verifier.evidence.certificates import RevocationList, certificates_untrusted, common_name, crl_untrusted
+from verifier.evidence.certificates import certificates_untrusted, common_name
 from verifier.evidence.dcap_collateral import Signed, collateral_untrusted, given_untrusted
 from verifier.evidence.dcap_rating import SIGNER as TCB_SIGNER
 from verifier.evidence.dcap_tcb import EnclaveIdentity, TcbInfo
 from verifier.evidence.documents import json_object_untrusted
 from verifier.evidence.public_keys import public_key_untrusted, spki
+from verifier.evidence.revocation_lists import RevocationList, crl_untrusted
 from verifier.evidence.snp_certificates import endorsed_untrusted
 from verifier.evidence.snp_report import SigningKey
 

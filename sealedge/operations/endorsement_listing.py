@@ -9,9 +9,10 @@ from cryptography import x509
 from protocol.errors import RemoteError
 from protocol.messages import digest
 from sealedge.operations.endorsements import Kept, kept_in
-from verifier.evidence.certificates import certificates_untrusted, common_name, crl_untrusted
+from verifier.evidence.certificates import certificates_untrusted, common_name
 from verifier.evidence.dcap_collateral import collateral_untrusted
 from verifier.evidence.public_keys import public_key_untrusted, spki
+from verifier.evidence.revocation_lists import crl_untrusted
 
 Listed = Mapping[str, str | None]
 

@@ -1,4 +1,4 @@
-"""X.509 certificates and revocation lists of TEE vendors (RFC 5280), from bytes to a path that ends in a pinned root.
+"""X.509 certificates of TEE vendors (RFC 5280), from bytes to a path that ends in a pinned root.
 
 The general path builders refuse what these vendors issue (serial number 0, RSASSA-PSS, no extended key usage), so
 a path is given in order, leaf first, and each link is checked here with the library's own signature check.
@@ -7,7 +7,6 @@ a path is given in order, leaf first, and each link is checked here with the lib
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol.errors import AppraisalError, Finding, FreshnessError, MalformedError
+from protocol.errors import Finding, FreshnessError, MalformedError
 from schemas.reason import Reason
 from verifier.evidence.examination import Examination
 
@@ -27,7 +26,6 @@ MAX_CERTIFICATES: Final = 8
 MAX_CERTIFICATE: Final = 16_384
 """Bytes of one certificate; the largest of these vendors has 1,800."""
 
-MAX_CRL: Final = 1 << 20
 MAX_RSA_BITS: Final = 4096
 RSA_EXPONENTS: Final = range(65537, (1 << 32) + 1)
 """Of keys that verify: longer ones cost a verifier more than evidence is worth, smaller ones are no vendor's."""
@@ -50,13 +48,6 @@ _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PEM: Final = b"-----BEGIN "
 _PEM_END: Final = re.compile(rb"-----END [A-Z0-9 ]+-----[\0 \t\r\n]*\Z")
 """Intel's chains end in NUL, others in blanks."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class RevocationList:
-    """A parsed list; the same bytes give the same object, so that its signature is checked once."""
-
-    x509: x509.CertificateRevocationList
 
 
 def certificate_untrusted(data: bytes, name: str) -> x509.Certificate:
@@ -90,17 +81,20 @@ def _parsed(data: bytes) -> tuple[x509.Certificate, ...]:
     with warnings.catch_warnings():
         # AMD's chips have certificates of serial number 0, which RFC 5280 §4.1.2.2 does not allow.
         warnings.simplefilter("ignore")
-        if _is_pem(data):
+        if is_pem(data):
             found = tuple(x509.load_pem_x509_certificates(data))
         else:
             found = (x509.load_der_x509_certificate(data),)
         for certificate in found:
-            _check_form(certificate)
+            check_form(certificate)
     return found
 
 
-def _is_pem(data: bytes) -> bool:
-    """Whether it is PEM. Text may stand before a block (RFC 7468 §2), nothing but blanks and NUL after the last one."""
+def is_pem(data: bytes) -> bool:
+    """Whether it is PEM. Text may stand before a block (RFC 7468 §2), nothing but blanks and NUL after the last one.
+
+    Raises `ValueError` where something does.
+    """
     if not data.lstrip().startswith(_PEM):
         return False
     if _PEM_END.search(data) is None:
@@ -108,10 +102,11 @@ def _is_pem(data: bytes) -> bool:
     return True
 
 
-def _check_form(found: x509.Certificate | x509.CertificateRevocationList) -> None:
+def check_form(found: x509.Certificate | x509.CertificateRevocationList) -> None:
     """Read now, and once, what the library reads late: names that are none raise here and nowhere after.
 
     No signature covers the count of unused bits in the BIT STRING around it (X.690 §8.6.2.2): it must be zero.
+    Raises `ValueError`.
     """
     _names = (found.issuer, found.subject if isinstance(found, x509.Certificate) else None)
     if found.public_bytes(Encoding.DER)[-len(found.signature) - 1] != 0:
@@ -172,57 +167,6 @@ def check_window(begins: float, ends: float, now: float, examination: Examinatio
     )
 
 
-def crl_untrusted(data: bytes, name: str) -> RevocationList:
-    """A revocation list, DER or PEM. Raises `MalformedError`. Nothing in it is trusted."""
-    if len(data) > MAX_CRL:
-        finding = Finding(name, f"at most {MAX_CRL} bytes", str(len(data)))
-        raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
-    try:
-        return _parsed_crl(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
-        finding = Finding(name, "X.509 CRL, DER or PEM", f"{len(data)} bytes")
-        raise MalformedError(f"{name} is not a revocation list", finding=finding) from None
-
-
-@lru_cache(maxsize=64)
-def _parsed_crl(data: bytes) -> RevocationList:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = x509.load_pem_x509_crl(data) if _is_pem(data) else x509.load_der_x509_crl(data)
-        _check_form(found)
-    return RevocationList(found)
-
-
-def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
-    """Check that `issuer`, whose own path is verified, signed `crl`, and that it is in time at `now`.
-
-    A list without an end, or without an entry, is a list: compare with None, never by truth (an empty one is falsy).
-    Raises `AuthenticationError` and `FreshnessError`.
-    """
-    holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
-    examination.demand(
-        holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"
-    )
-    ends = crl.x509.next_update_utc
-    check_window(
-        crl.x509.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name
-    )
-
-
-def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examination: Examination, name: str) -> None:
-    """Raises `AppraisalError` (revoked) if a verified list of its issuer names this certificate."""
-    holds = crl.x509.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
-    examination.demand(
-        holds,
-        f"{name}.{common_name(certificate)}",
-        "not revoked",
-        "not revoked" if holds else "revoked",
-        "a certificate that its issuer revoked",
-        error=AppraisalError,
-        reason=Reason.REVOKED,
-    )
-
-
 @lru_cache(maxsize=1024)
 def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
     if not isinstance(_hash(subject), _STRONG) or not _has_bounded_key(issuer):
@@ -232,14 +176,6 @@ def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
-
-
-@lru_cache(maxsize=64)
-def _is_signed_by(crl: RevocationList, issuer: x509.Certificate) -> bool:
-    try:
-        return crl.x509.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return False
 
 
 def is_bounded(key: rsa.RSAPublicKey) -> bool:

@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from protocol.errors import Finding, MalformedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import RevocationList, certificates_untrusted, crl_untrusted
+from verifier.evidence.certificates import certificates_untrusted
 from verifier.evidence.dcap_tcb import Document, EnclaveIdentity, TcbInfo
 from verifier.evidence.interface import Endorsements, Parts
+from verifier.evidence.revocation_lists import RevocationList, crl_untrusted
 
 MAX_COLLATERAL: Final = 262_144
 """Bytes of collateral in one part; Intel's of today takes some 25,000."""

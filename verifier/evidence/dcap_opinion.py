@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import AppraisalError
-from verifier.evidence.certificates import RevocationList
 from verifier.evidence.dcap_body import BodyType
 from verifier.evidence.dcap_claims import is_debug
 from verifier.evidence.dcap_collateral import Collateral, Signed
@@ -24,6 +23,7 @@ from verifier.evidence.dcap_rating import Rating
 from verifier.evidence.dcap_tcb import EnclaveIdentity, TcbInfo
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import TcbStatus
+from verifier.evidence.revocation_lists import RevocationList
 
 _SAME: Final = {
     "TDRelaunchAdvised": TcbStatus.OUT_OF_DATE,

@@ -11,15 +11,7 @@ from cryptography import x509
 
 from protocol.errors import AppraisalError
 from schemas.reason import Reason
-from verifier.evidence.certificates import (
-    RevocationList,
-    check_not_revoked,
-    check_window,
-    common_name,
-    fingerprint,
-    verify_crl,
-    verify_path,
-)
+from verifier.evidence.certificates import check_window, common_name, fingerprint, verify_path
 from verifier.evidence.dcap_body import Body
 from verifier.evidence.dcap_collateral import PCK_CRL, QE_IDENTITY, ROOT_CRL, TCB_INFO, Collateral, Signed
 from verifier.evidence.dcap_pck import Platform, is_signed_by
@@ -35,6 +27,7 @@ from verifier.evidence.dcap_tcb import (
 )
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import TcbStatus
+from verifier.evidence.revocation_lists import RevocationList, check_not_revoked, verify_crl
 
 SIGNER: Final = "Intel SGX TCB Signing"
 INTEL_MR_SIGNER: Final = {

@@ -17,16 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from protocol.errors import AuthenticationError, Finding
 from schemas.evidence import SNP
 from schemas.reason import Reason
-from verifier.evidence.certificates import (
-    RevocationList,
-    certificates_untrusted,
-    check_not_revoked,
-    crl_untrusted,
-    verify_crl,
-    verify_path,
-)
+from verifier.evidence.certificates import certificates_untrusted, verify_path
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Claim, Endorsements, Parts, TeeClaims, required
+from verifier.evidence.revocation_lists import RevocationList, check_not_revoked, crl_untrusted, verify_crl
 from verifier.evidence.roots import AMD, PINNED_ROOTS, Roots
 from verifier.evidence.snp_certificates import Endorsed, endorsed_untrusted, path_untrusted
 from verifier.evidence.snp_claims import endorsed_claims, tee_claims

@@ -18,15 +18,12 @@ from tests.synthetic.pki import DAY, START, Holder, crl, issue
 from verifier.evidence.certificates import (
     MAX_CERTIFICATE,
     MAX_CERTIFICATES,
-    MAX_CRL,
     certificate_untrusted,
     certificates_untrusted,
-    check_not_revoked,
-    crl_untrusted,
-    verify_crl,
     verify_path,
 )
 from verifier.evidence.examination import Examination
+from verifier.evidence.revocation_lists import MAX_CRL, check_not_revoked, crl_untrusted, verify_crl
 
 
 @cache

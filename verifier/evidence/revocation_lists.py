@@ -1,0 +1,85 @@
+"""Revocation lists of TEE vendors (RFC 5280 §5): from bytes to whether a certificate is named.
+
+A list without an end, or without an entry, is a list: compare with None, never by truth (an empty one is falsy).
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from protocol.errors import AppraisalError, Finding, MalformedError
+from schemas.reason import Reason
+from verifier.evidence.certificates import check_form, check_window, common_name, is_pem
+from verifier.evidence.examination import Examination
+
+MAX_CRL: Final = 1 << 20
+"""Bytes of one list."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RevocationList:
+    """A parsed list; the same bytes give the same object, so that its signature is checked once."""
+
+    x509: x509.CertificateRevocationList
+
+
+def crl_untrusted(data: bytes, name: str) -> RevocationList:
+    """A revocation list, DER or PEM. Raises `MalformedError`. Nothing in it is trusted."""
+    if len(data) > MAX_CRL:
+        finding = Finding(name, f"at most {MAX_CRL} bytes", str(len(data)))
+        raise MalformedError(f"{name} is too large", reason=Reason.OVERSIZED, finding=finding)
+    try:
+        return _parsed_crl(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        finding = Finding(name, "X.509 CRL, DER or PEM", f"{len(data)} bytes")
+        raise MalformedError(f"{name} is not a revocation list", finding=finding) from None
+
+
+@lru_cache(maxsize=64)
+def _parsed_crl(data: bytes) -> RevocationList:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = x509.load_pem_x509_crl(data) if is_pem(data) else x509.load_der_x509_crl(data)
+        check_form(found)
+    return RevocationList(found)
+
+
+def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
+    """Check that `issuer`, whose own path is verified, signed `crl`, and that it is in time at `now`.
+
+    Raises `AuthenticationError` and `FreshnessError`.
+    """
+    holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
+    examination.demand(
+        holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"
+    )
+    ends = crl.x509.next_update_utc
+    check_window(
+        crl.x509.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name
+    )
+
+
+def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examination: Examination, name: str) -> None:
+    """Raises `AppraisalError` (revoked) if a verified list of its issuer names this certificate."""
+    holds = crl.x509.get_revoked_certificate_by_serial_number(certificate.serial_number) is None
+    examination.demand(
+        holds,
+        f"{name}.{common_name(certificate)}",
+        "not revoked",
+        "not revoked" if holds else "revoked",
+        "a certificate that its issuer revoked",
+        error=AppraisalError,
+        reason=Reason.REVOKED,
+    )
+
+
+@lru_cache(maxsize=64)
+def _is_signed_by(crl: RevocationList, issuer: x509.Certificate) -> bool:
+    try:
+        return crl.x509.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys raise TypeError
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
