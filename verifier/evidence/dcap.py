@@ -52,7 +52,7 @@ class _DcapAppraiser:
         platform = verify_quote(quote, path, self._roots, now, examination)
         examination.signature = "valid"
         ca = CA_NAMES[common_name(path[1])]
-        pieces = completed(pieces, self._endorsements, self.form.name, platform.fmspc.hex(), ca)
+        pieces = completed(pieces, self._endorsements, self.form.name, platform.fmspc.hex(), ca, now)
         collateral = collateral_untrusted(pieces)
         verify_collateral(collateral, path, now, examination)
         rating = rate(quote, platform, collateral, examination)

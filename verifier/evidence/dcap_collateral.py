@@ -75,11 +75,13 @@ def given_untrusted(parts: Parts) -> Mapping[str, bytes]:
 
 
 def completed(
-    pieces: Mapping[str, bytes], endorsements: Endorsements, tee: str, fmspc: str, ca: str
+    pieces: Mapping[str, bytes], endorsements: Endorsements, tee: str, fmspc: str, ca: str, now: float
 ) -> dict[str, bytes]:
-    """`pieces`, and those of the verifier's endorsements that are not among them.
+    """`pieces`, and those of the verifier's endorsements that are not among them, or are newer.
 
-    `tee` is sgx or tdx, `fmspc` in lower-case hex, `ca` platform or processor.
+    `tee` is sgx or tdx, `fmspc` in lower-case hex, `ca` platform or processor. What travels must not hide what Intel
+    has said since; what it says after `now`, where a quote of the past is looked at, does not count. Nothing is
+    verified. Raises `MalformedError` for an endorsement that is not what its name says.
     """
     names = {
         TCB_INFO: f"intel/tcb-info/{tee}-{fmspc}",
@@ -88,8 +90,27 @@ def completed(
         PCK_CRL: f"intel/pck-crl/{ca}",
         ROOT_CRL: "intel/root-crl",
     }
-    held = {piece: endorsements.find(name) for piece, name in names.items() if piece not in pieces}
-    return {**pieces, **{piece: content for piece, content in held.items() if content is not None}}
+    found = dict(pieces)
+    for piece, name in names.items():
+        held = endorsements.find(name)
+        if held is not None and (piece not in pieces or _is_newer(piece, held, pieces[piece], now)):
+            found[piece] = held
+    return found
+
+
+def _is_newer(piece: str, held: bytes, given: bytes, now: float) -> bool:
+    if piece == TCB_SIGNING_CHAIN:
+        return False
+    (evaluation, issued), of_given = _edition(piece, held), _edition(piece, given)
+    return of_given < (evaluation, issued) and issued <= now
+
+
+def _edition(piece: str, data: bytes) -> tuple[int, float]:
+    """What a later one has more of: the number of Intel's evaluation, and the time of issue."""
+    if piece in (PCK_CRL, ROOT_CRL):
+        return 0, crl_untrusted(data, piece).issued
+    document: Document = (_tcb_info_untrusted(data) if piece == TCB_INFO else _qe_identity_untrusted(data)).document
+    return document.evaluation, document.issued.timestamp()
 
 
 def collateral_untrusted(pieces: Mapping[str, bytes]) -> Collateral:

@@ -22,9 +22,13 @@ MAX_CRL: Final = 1 << 20
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RevocationList:
-    """A parsed list; the same bytes give the same object, so that its signature is checked once."""
+    """A parsed list; the same bytes give the same object, so that its signature is checked once.
+
+    `issued` is thisUpdate, in seconds since the epoch.
+    """
 
     x509: x509.CertificateRevocationList
+    issued: float
 
 
 def crl_untrusted(data: bytes, name: str) -> RevocationList:
@@ -45,7 +49,17 @@ def _parsed_crl(data: bytes) -> RevocationList:
         warnings.simplefilter("ignore")
         found = x509.load_pem_x509_crl(data) if is_pem(data) else x509.load_der_x509_crl(data)
         check_form(found)
-    return RevocationList(found)
+        return RevocationList(found, found.last_update_utc.timestamp())
+
+
+def newest(given: RevocationList | None, held: RevocationList | None, now: float) -> RevocationList | None:
+    """What travels, unless the verifier's own is newer: an older list must not hide what a newer one revokes.
+
+    One of the future, where evidence of the past is looked at, does not count. Nothing is verified here.
+    """
+    if given is None or held is None:
+        return held if given is None else given
+    return held if given.issued < held.issued <= now else given
 
 
 def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
@@ -58,9 +72,7 @@ def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examin
         holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"
     )
     ends = crl.x509.next_update_utc
-    check_window(
-        crl.x509.last_update_utc.timestamp(), now if ends is None else ends.timestamp(), now, examination, name
-    )
+    check_window(crl.issued, now if ends is None else ends.timestamp(), now, examination, name)
 
 
 def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examination: Examination, name: str) -> None:

@@ -20,7 +20,7 @@ from schemas.reason import Reason
 from verifier.evidence.certificates import certificates_untrusted, verify_path
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Claim, Endorsements, Parts, TeeClaims, required
-from verifier.evidence.revocation_lists import RevocationList, check_not_revoked, crl_untrusted, verify_crl
+from verifier.evidence.revocation_lists import RevocationList, check_not_revoked, crl_untrusted, newest, verify_crl
 from verifier.evidence.roots import AMD, PINNED_ROOTS, Roots
 from verifier.evidence.snp_certificates import Endorsed, endorsed_untrusted, path_untrusted
 from verifier.evidence.snp_claims import endorsed_claims, tee_claims
@@ -60,13 +60,13 @@ class SnpAppraiser:
         product = product_of(report)
         kind = _signing_key(report, examination)
         leaf = self._leaf(parts, kind, report, examination)
-        endorsing = self._endorsing_untrusted(parts, leaf, kind, examination)
+        endorsing = self._endorsing_untrusted(parts, leaf, kind, now, examination)
         self._verify(endorsing, now, examination)
         holds = _is_signed(data, report, endorsing.endorsed)
         examination.signature_checked(holds, "report.signature", f"the {kind}")
         examination.signature = "valid"
         _check_binding(report, product, endorsing.endorsed, examination)
-        return tee_claims(report, endorsing.endorsed)
+        return tee_claims(report, endorsing.endorsed, revocation_checked=endorsing.crl is not None)
 
     def check_chain_only_untrusted(self, parts: Parts, now: float, examination: Examination) -> dict[str, Claim]:
         """Returns what a VCEK or VLEK without a report says of its key, after the checks of its path.
@@ -74,7 +74,7 @@ class SnpAppraiser:
         It evidences nothing: no guest said anything. Raises as `appraise_untrusted`.
         """
         kind = SigningKey.VLEK if "vlek" in parts and "vcek" not in parts else SigningKey.VCEK
-        endorsing = self._endorsing_untrusted(parts, required(parts, kind.value), kind, examination)
+        endorsing = self._endorsing_untrusted(parts, required(parts, kind.value), kind, now, examination)
         self._verify(endorsing, now, examination)
         examination.note("report", "not asked for", "not given")
         examination.signature = "valid"
@@ -94,20 +94,22 @@ class SnpAppraiser:
             )
         return data
 
-    def _endorsing_untrusted(self, parts: Parts, leaf: bytes, kind: SigningKey, examination: Examination) -> _Endorsing:
+    def _endorsing_untrusted(
+        self, parts: Parts, leaf: bytes, kind: SigningKey, now: float, examination: Examination
+    ) -> _Endorsing:
         first, *others = certificates_untrusted(leaf, kind.value)
         endorsed = endorsed_untrusted(first, kind)
         line = endorsed.product.lower()
-        chain = self._find(parts, "chain", f"snp/chain/{line}-{kind}")
+        chain = parts.get("chain")
+        if chain is None:
+            chain = self._endorsements.find(f"snp/chain/{line}-{kind}")
         issuers = () if chain is None else certificates_untrusted(chain, "chain")
-        crl = self._find(parts, "crl", f"snp/crl/{line}")
-        parsed = None if crl is None else crl_untrusted(crl, "crl")
+        given, held = (
+            None if crl is None else crl_untrusted(crl, "crl")
+            for crl in (parts.get("crl"), self._endorsements.find(f"snp/crl/{line}"))
+        )
         path = path_untrusted(first, kind, endorsed.product, (*issuers, *others), examination)
-        return _Endorsing(endorsed, path, parsed)
-
-    def _find(self, parts: Parts, name: str, endorsement: str) -> bytes | None:
-        part = parts.get(name)
-        return self._endorsements.find(endorsement) if part is None else part
+        return _Endorsing(endorsed, path, newest(given, held, now))
 
     def _verify(self, endorsing: _Endorsing, now: float, examination: Examination) -> None:
         path, crl = endorsing.path, endorsing.crl

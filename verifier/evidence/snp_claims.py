@@ -22,7 +22,7 @@ _PLATFORM_BITS: Final = {
 _PLATFORM_END: Final = 8
 
 
-def tee_claims(report: Report, endorsed: Endorsed) -> TeeClaims:
+def tee_claims(report: Report, endorsed: Endorsed, *, revocation_checked: bool) -> TeeClaims:
     """The claims of a report whose signature, chain and binding to `endorsed` were verified.
 
     `chip` is over CHIP_ID as the report has it. Where the host hides that, it is over the chip that the VCEK names:
@@ -35,7 +35,11 @@ def tee_claims(report: Report, endorsed: Endorsed) -> TeeClaims:
         measurement=report.measurement,
         report_data=report.report_data,
         debug=report.allows("debug"),
-        claims={**_of_report(report), **_of_platform(report, endorsed)},
+        claims={
+            **_of_report(report),
+            **_of_platform(report, endorsed),
+            "revocation_checked": revocation_checked,
+        },
     )
 
 

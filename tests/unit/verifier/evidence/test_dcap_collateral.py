@@ -184,6 +184,41 @@ def test_what_is_missing_comes_from_the_folder() -> None:
         tdx(HeldEndorsements({**held, "intel/root-crl": b"none"}), form="none").appraise()
 
 
+def newer(number: int = 0, **deviations: Any) -> dict[str, bytes]:
+    """All pieces, issued a minute before the appraisal, under the names that the folder has for them."""
+    window = (START - 60, START + MONTH)
+    issued = dict.fromkeys(("root-crl", "ca-crl", "tcb_info", "qe_identity"), window)
+    numbered = {"tcbEvaluationDataNumber": number}
+    options: dict[str, Any] = {"windows": issued, "tcb_info": numbered, "qe_identity": numbered, **deviations}
+    parts = tdx(form="parts", **options).parts
+    return {
+        f"intel/tcb-info/tdx-{FMSPC.hex()}": parts["tcb_info"],
+        "intel/qe-identity/tdx": parts["qe_identity"],
+        "intel/pck-crl/platform": parts["pck_crl"],
+        "intel/root-crl": parts["root_crl"],
+    }
+
+
+@pytest.mark.parametrize("form", ["parts", "collateral"])
+@pytest.mark.parametrize("revoked", ["pck", "ca"])
+def test_an_older_list_that_travels_hides_no_revocation_of_the_folder_s(form: str, revoked: str) -> None:
+    held = HeldEndorsements(newer(revoked=frozenset({revoked})))
+    with pytest.raises(AppraisalError) as raised:
+        tdx(held, form=form).appraise()
+    assert raised.value.reason == Reason.REVOKED
+    assert tdx(held, form=form).at(START - 61).appraise().tcb_status == TcbStatus.UP_TO_DATE
+
+
+@pytest.mark.parametrize("form", ["parts", "collateral"])
+@pytest.mark.parametrize("levels", ["levels", "qe_levels"])
+def test_older_tcb_info_that_travels_hides_no_later_evaluation_of_the_folder_s(form: str, levels: str) -> None:
+    held = newer(99, **{levels: [("OutOfDate", 0, ())]})
+    assert tdx(HeldEndorsements(held), form=form).appraise().tcb_status == TcbStatus.OUT_OF_DATE
+    assert tdx(HeldEndorsements(held), form=form).at(START - 61).appraise().tcb_status == TcbStatus.UP_TO_DATE
+    older = HeldEndorsements(newer(1, **{levels: [("OutOfDate", 0, ())]}))
+    assert tdx(older, form=form).appraise().tcb_status == TcbStatus.UP_TO_DATE
+
+
 def test_own_parts_win_over_the_object() -> None:
     old = tdx(levels=[("OutOfDate", 0, ())], form="parts").parts["tcb_info"]
     assert whole().with_part("tcb_info", old).appraise().tcb_status == TcbStatus.OUT_OF_DATE

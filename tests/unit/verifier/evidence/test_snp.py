@@ -10,6 +10,7 @@ from protocol.errors import (
 )
 from schemas.kinds import Tier
 from tests.synthetic import snp as made
+from tests.synthetic.pki import DAY, START, crl
 from tests.synthetic.snp import ark, ask, leaf, snp
 from verifier.evidence.examination import Examination
 from verifier.evidence.snp import SnpAppraiser
@@ -109,6 +110,18 @@ def test_a_part_wins_over_the_folder() -> None:
     assert snp(folder=folder).appraise().chip is not None
     with pytest.raises(AuthenticationError):
         snp(folder=folder).without("chain").appraise()
+
+
+def test_the_folder_s_list_counts_only_if_it_is_newer_and_not_of_the_future() -> None:
+    for begins in (START - 2 * DAY, START - DAY, START + 1):
+        held = {"snp/crl/milan": crl(ark(), leaf().certificate.serial_number, begins=begins, pss=True)}
+        assert snp(revoked=(), folder=held).appraise().claims["revocation_checked"] is True
+
+
+def test_whether_revocation_was_checked_is_a_claim() -> None:
+    assert snp().appraise().claims["revocation_checked"] is False
+    assert snp(revoked=()).appraise().claims["revocation_checked"] is True
+    assert snp(folder={"snp/crl/milan": crl(ark(), pss=True)}).appraise().claims["revocation_checked"] is True
 
 
 def test_chains_in_any_order_and_shape() -> None:

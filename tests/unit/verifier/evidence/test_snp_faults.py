@@ -149,6 +149,12 @@ FAULTS: dict[str, tuple[Fault, type[RemoteError], Reason, str]] = {
         Reason.REVOKED,
         "unchecked",
     ),
+    "a revoked VCEK by the folder's list, with an older one beside the report": (
+        lambda: snp(revoked=(), folder={"snp/crl/milan": crl(ark(), 0x5EA1, begins=START - 1, pss=True)}),
+        AppraisalError,
+        Reason.REVOKED,
+        "unchecked",
+    ),
     "version 4": (lambda: snp(version=4), UnsupportedError, Reason.UNSUPPORTED, "unchecked"),
     "another algorithm": (lambda: snp(signature_algo=2), UnsupportedError, Reason.UNSUPPORTED, "unchecked"),
     "an unknown processor": (lambda: snp(cpuid_family=0x17), UnsupportedError, Reason.UNSUPPORTED, "unchecked"),
