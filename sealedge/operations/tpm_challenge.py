@@ -32,6 +32,7 @@ from verifier.evidence.tpm_keys import (
     attestation_key_untrusted,
     public_area_untrusted,
 )
+from verifier.evidence.tpm_structures import hash_untrusted
 
 SECRET_BYTES: Final = 32
 PENDING_SECONDS: Final = 7 * 86_400
@@ -55,8 +56,8 @@ def challenge(
 ) -> Challenged:
     """Make a challenge, and remember it in the fleet's authority/tpm/. The identity is not believed.
 
-    Raises `AppraisalError` for a key that is no attestation key or EK, what `check_endorsement` raises where
-    `authorities` (PEM) are given, `ConfigurationError`, `TpmError`.
+    Raises `AppraisalError` for a key that is no attestation key or EK, `UnsupportedError` for one under a weak hash,
+    what `check_endorsement` raises where `authorities` (PEM) are given, `ConfigurationError`, `TpmError`.
     """
     read_description(folder)
     ak, chip = _attestation_key_untrusted(identity)
@@ -105,8 +106,12 @@ def _attestation_key_untrusted(identity: Identity) -> tuple[PublicArea, str]:
 
 
 def _area_untrusted(public: bytes, name: str, wanted: int) -> PublicArea:
-    """The public area in a TPM2B_PUBLIC, if it says that the key is of this kind."""
+    """The public area in a TPM2B_PUBLIC, if it says that the key is of this kind.
+
+    The challenge is bound to a name, which is a hash: one with collisions could name a key of software as well.
+    """
     area = public_area_untrusted(public[2:])
+    hash_untrusted(int.from_bytes(area.name[:2], "big"), f"{name}.nameAlg")
     found = area.attributes & _KINDS
     if int.from_bytes(public[:2], "big") != len(public) - 2 or found != wanted:
         finding = Finding(f"{name}.attributes", f"{wanted:#x}", f"{found:#x}")

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from edge_agent.agent import Agent
 from edge_agent.attester.tpm_settings import DEFAULT_TCTI
 from edge_agent.attester.tpm_tools import TpmError
-from protocol.errors import AppraisalError, AuthenticationError, ConfigurationError, FreshnessError, MalformedError
+from protocol.errors import (
+    AppraisalError,
+    AuthenticationError,
+    ConfigurationError,
+    FreshnessError,
+    MalformedError,
+    UnsupportedError,
+)
 from protocol.party import Noted
 from protocol.trust import Trust
 from schemas.kinds import Role, Tier
@@ -169,6 +176,17 @@ def test_a_key_that_could_leave_or_sign_lies_is_not_challenged(
     public = altered(getattr(identity, name), bits)
     with pytest.raises((AppraisalError, AuthenticationError)):
         asked(fleet, identity.model_copy(update={name: public}))
+    assert not (fleet.folder.authority / "tpm").exists()
+
+
+@pytest.mark.parametrize("name", ["ak", "ek"])
+def test_a_key_whose_name_is_a_sha1_is_not_challenged(fleet: Fleet, east: AgentSettings, name: str) -> None:
+    """Who finds two keys of one name could have a key of software take the place of the TPM's."""
+    identity = identify(east)
+    public = getattr(identity, name)
+    weak = public[:4] + b"\0\4" + public[6:]
+    with pytest.raises(UnsupportedError):
+        asked(fleet, identity.model_copy(update={name: weak}))
     assert not (fleet.folder.authority / "tpm").exists()
 
 
