@@ -84,7 +84,8 @@ def test_the_name_of_a_key(vectors: Path) -> None:
     parts = {"quote": keylime["quote.out"], "sig": keylime["quotesig.out"], "pcrs": keylime["quotepcr.out"]}
     said = appraise({**parts, "ak": keylime["ak.pub"]}).claims["ak"]
     assert isinstance(said, dict)
-    assert said["name"] == keylime["ak.name"]
+    assert isinstance(said["declared"], dict)
+    assert said["declared"]["name"] == keylime["ak.name"]
     with pytest.raises(AuthenticationError):
         appraise({**parts, "ak": keylime["ekpub.pem"]})
 

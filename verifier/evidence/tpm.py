@@ -87,15 +87,19 @@ def pcr_claims(values: PcrValues) -> Mapping[str, Claim]:
 
 
 def key_claims(ak: AttestationKey) -> dict[str, Claim]:
-    """The attestation key, as claims; `attributes` is None where no public area was given."""
+    """The attestation key, as claims.
+
+    `declared` is what its public area says beside the key, None where none was given: the sender's word, since only
+    the enrolment has seen that the TPM knows the key by that name.
+    """
     is_rsa = isinstance(ak.key, rsa.RSAPublicKey)
+    area = ak.area
     return {
         "sha256": ak.chip,
         "spki": spki(ak.key),
         "type": "rsa" if is_rsa else "ecc",
         "bits": ak.key.key_size,
-        "name": None if ak.area is None else ak.area.name,
-        "attributes": None if ak.area is None else ak.area.attribute_names,
+        "declared": None if area is None else {"name": area.name, "attributes": area.attribute_names},
     }
 
 

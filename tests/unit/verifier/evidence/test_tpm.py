@@ -48,8 +48,10 @@ def test_claims() -> None:
     assert (quote["clock"], quote["reset_count"], quote["restart_count"], quote["safe"]) == (12345, 3, 1, True)
     assert (quote["firmware_version"], quote["banks"]) == (0x20240101, ("sha256",))
     assert (ak["type"], ak["bits"], ak["endorsed"]) == ("ecc", 256, False)
-    assert ak["attributes"] == ("fixedTPM", "fixedParent", "sensitiveDataOrigin", "restricted", "sign")
-    assert ak["name"] == b"\0\x0b" + hashlib.sha256(tpm().parts["ak"]).digest()
+    assert ak["declared"] == {
+        "name": b"\0\x0b" + hashlib.sha256(tpm().parts["ak"]).digest(),
+        "attributes": ("fixedTPM", "fixedParent", "sensitiveDataOrigin", "restricted", "sign"),
+    }
     assert said["pcrs"] == {"sha256": {str(index): value for index, value in pcrs().items()}}
     assert said["eventlog"] == {"banks": ("sha256",), "pcrs": (0, 4, 7), "secure_boot": True}
     assert (said["agent_pcr"], said["measurements"]) == (15, MEASURED)
@@ -93,7 +95,7 @@ def certificate(pem: bool = False) -> bytes:
 def test_a_key_without_public_area_is_noted() -> None:
     examination = Examination()
     exhibit = tpm(ak=certificate(pem=True))
-    assert exhibit.appraise(examination).claims["ak"]["attributes"] is None  # type: ignore[index,call-overload]
+    assert exhibit.appraise(examination).claims["ak"]["declared"] is None  # type: ignore[index,call-overload]
     assert any("not given" in line.finding.found for line in examination.lines if line.finding.claim.endswith("butes"))
 
 
