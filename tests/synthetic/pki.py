@@ -98,10 +98,17 @@ def _usage(may_sign: bool) -> x509.KeyUsage:
 
 
 def crl(
-    issuer: Holder, *revoked: int, begins: float = START - DAY, ends: float = START + DAY, pss: bool = False
+    issuer: Holder,
+    *revoked: int,
+    begins: float = START - DAY,
+    ends: float = START + DAY,
+    pss: bool = False,
+    critical: x509.ExtensionType | None = None,
 ) -> bytes:
     """A revocation list of these serial numbers, in DER; of none, an empty list."""
     builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, at(begins), at(ends))
+    if critical is not None:
+        builder = builder.add_extension(critical, critical=True)
     for serial in revoked:
         builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, at(begins)).build())
     digest = hashes.SHA256() if _is_p256(issuer.key) else hashes.SHA384()

@@ -11,9 +11,9 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from protocol.errors import AppraisalError, Finding, MalformedError
+from protocol.errors import AppraisalError, Finding, MalformedError, UnsupportedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import check_form, check_window, common_name, is_pem
+from verifier.evidence.certificates import UNREADABLE_EXTENSIONS, check_form, check_window, common_name, is_pem
 from verifier.evidence.examination import Examination
 
 MAX_CRL: Final = 1 << 20
@@ -63,13 +63,18 @@ def newest(given: RevocationList | None, held: RevocationList | None, now: float
 
 
 def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
-    """Check that `issuer`, whose own path is verified, signed `crl`, and that it is in time at `now`.
+    """Check that `issuer`, whose own path is verified, signed `crl`, and that it is whole and in time at `now`.
 
-    Raises `AuthenticationError` and `FreshnessError`.
+    Raises `AuthenticationError`, `FreshnessError`, and `UnsupportedError` for a list that leaves certificates out.
     """
     holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
     examination.demand(
         holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"
+    )
+    critical = _critical(crl)
+    message = f"{name} is not of all certificates"
+    examination.demand(
+        not critical, f"{name}.critical", "none", critical, message, error=UnsupportedError, reason=Reason.UNSUPPORTED
     )
     ends = crl.x509.next_update_utc
     check_window(crl.issued, now if ends is None else ends.timestamp(), now, examination, name)
@@ -87,6 +92,15 @@ def check_not_revoked(certificate: x509.Certificate, crl: RevocationList, examin
         error=AppraisalError,
         reason=Reason.REVOKED,
     )
+
+
+@lru_cache(maxsize=64)
+def _critical(crl: RevocationList) -> str:
+    """The list's critical extensions, all of which say that it leaves certificates out (RFC 5280 §5.2)."""
+    try:
+        return " ".join(each.oid.dotted_string for each in crl.x509.extensions if each.critical)
+    except UNREADABLE_EXTENSIONS:
+        return "unreadable"
 
 
 @lru_cache(maxsize=64)

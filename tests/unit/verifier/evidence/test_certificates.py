@@ -12,7 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.errors import AppraisalError, AuthenticationError, FreshnessError, MalformedError, RemoteError
+from protocol.errors import (
+    AppraisalError,
+    AuthenticationError,
+    FreshnessError,
+    MalformedError,
+    RemoteError,
+    UnsupportedError,
+)
 from schemas.reason import Reason
 from tests.synthetic.pki import DAY, START, Holder, crl, issue
 from verifier.evidence.certificates import (
@@ -165,6 +172,21 @@ def test_an_empty_list_of_somebody_else_hides_nothing() -> None:
         looked_up(leaf(), middle(), crl(replace(middle(), key=key("another"))))
     with pytest.raises(AuthenticationError):
         looked_up(leaf(), middle(), crl(root()))
+
+
+@pytest.mark.parametrize(
+    "critical",
+    [
+        x509.DeltaCRLIndicator(1),
+        x509.IssuingDistributionPoint(None, None, True, False, None, False, False),
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""),
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.28"), b"no such point"),
+    ],
+)
+def test_a_list_that_leaves_certificates_out_is_no_list(critical: x509.ExtensionType) -> None:
+    """RFC 5280 §5.2: of changes since another, or of one kind of certificates."""
+    with pytest.raises(UnsupportedError):
+        looked_up(leaf(), middle(), crl(middle(), critical=critical))
 
 
 def test_a_list_signed_as_amd_signs() -> None:
