@@ -7,9 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.frames import FrameSocket
@@ -18,8 +18,13 @@ from protocol.errors import ConfigurationError, EnclaveError
 
 # `-I`: neither the working directory nor the environment chooses what is imported. `-B` and a prefix that cannot
 # exist: no cached bytecode, which nobody measures, runs in place of the measured source.
-COMMAND: Final = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null", "-m", "edge_agent.enclave")
+_PYTHON: Final = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null", "-m")
+COMMAND: Final = (*_PYTHON, "edge_agent.enclave")
 """Runs an enclave on the descriptor that is appended. A TEE's launcher may stand in front."""
+
+FROM_BYTECODE: Final = (*_PYTHON, "edge_agent.enclave.start")
+LIST_SOURCES: Final = (*FROM_BYTECODE, "list")
+"""The same on two descriptors, of bytecode and of the socket; and what names the sources that an enclave imports."""
 
 START_SECONDS: Final = 60.0
 COMPILE_SECONDS: Final = 120.0
@@ -31,8 +36,15 @@ ENDING_SECONDS: Final = 2.0
 class EnclaveProcess:
     """At most one enclave process at a time; a context manager that leaves none behind."""
 
-    def __init__(self, configuration: EnclaveConfiguration, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        configuration: EnclaveConfiguration,
+        command: Sequence[str] = COMMAND,
+        bytecode: Callable[[], IO[bytes] | None] | None = None,
+    ) -> None:
+        """`bytecode` opens, for each start, what `edge_agent.bytecode` keeps; only with the usual command."""
         self._configuration, self._command = configuration, tuple(command)
+        self._bytecode = bytecode if self._command == COMMAND else None
         self._process: subprocess.Popen[bytes] | None = None
         self._client: EnclaveClient | None = None
         self.answer_seconds = COMPILE_SECONDS + configuration.measured.limits.module.milliseconds / 1000
@@ -89,16 +101,11 @@ class EnclaveProcess:
         self.stop()
 
     def _spawn(self, descriptor: int) -> "subprocess.Popen[bytes]":
-        try:
-            return subprocess.Popen(  # noqa: S603 - the operator's own command, and no shell
-                [*self._command, str(descriptor)],
-                pass_fds=(descriptor,),
-                env={},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        except OSError as error:
-            raise ConfigurationError(f"{self._command[0]}: cannot be started: {error.strerror}") from error
+        kept = self._bytecode() if self._bytecode is not None else None
+        if kept is None:
+            return _started(self._command, descriptor)
+        with kept:
+            return _started(FROM_BYTECODE, kept.fileno(), descriptor)
 
     def _ending(self, hangs: bool) -> str:
         """How the process ended; by force if it hangs, since its client is of no use any more."""
@@ -106,6 +113,19 @@ class EnclaveProcess:
             return ""
         status = _end(self._process, 0 if hangs else ENDING_SECONDS)
         return f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
+
+
+def _started(command: Sequence[str], *descriptors: int) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(  # noqa: S603 - the operator's own command, and no shell
+            [*command, *map(str, descriptors)],
+            pass_fds=descriptors,
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{command[0]}: cannot be started: {error.strerror}") from error
 
 
 def _end(process: "subprocess.Popen[bytes]", seconds: float) -> int:

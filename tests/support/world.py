@@ -169,11 +169,11 @@ class World:
             )
         )
 
-    def enclave(self, name: str = "agent-1", chips: Sequence[bytes] | None = None) -> Enclave:
-        """A new enclave, not connected."""
+    def configuration(self, name: str = "agent-1", chips: Sequence[bytes] | None = None) -> EnclaveConfiguration:
+        """What an enclave of this fleet is started with."""
         chip = self.chip(name)
         enrolled = (chip.public.thumbprint,) if chips is None else chips
-        configuration = EnclaveConfiguration(
+        return EnclaveConfiguration(
             measured=Measured(
                 fleet=self.fleet,
                 authority=self.authority.key.public.to_cose_key(),
@@ -185,6 +185,10 @@ class World:
             revocations=self.revocations,
             sealing_key=self.sealing_key(name, chip) if self.keeps_models else None,
         )
+
+    def enclave(self, name: str = "agent-1", chips: Sequence[bytes] | None = None) -> Enclave:
+        """A new enclave, not connected."""
+        configuration = self.configuration(name, chips)
         return Enclave(configuration, self._load, self.randomness, lambda: self.engine, workers=self.workers)
 
     def start_agent(self, name: str = "agent-1", chip: SigningKey | None = None) -> Agent:
