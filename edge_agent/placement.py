@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from edge_agent.enclave.assembly import assemble
 from edge_agent.enclave.boundary import serve_untrusted
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.confinement import IN_PLACE, MEASURES
@@ -104,6 +103,9 @@ class EnclaveInPlace(_Connected):
 
 
 def _serve(connection: socket.socket) -> None:
+    # Imported here: a host whose enclave is elsewhere needs neither the runtime nor the memory that it takes.
+    from edge_agent.enclave.assembly import assemble  # noqa: PLC0415
+
     words = (IN_PLACE,)
     with connection:
         try:

@@ -106,7 +106,7 @@ def test_what_the_process_gave_up_satisfies_a_policy(tmp_path: Path) -> None:
 def test_a_fault_in_place_is_a_crash_and_a_new_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.support.scripted_enclave import ScriptedEnclave  # noqa: PLC0415 - beside what it replaces
 
-    monkeypatch.setattr("edge_agent.placement.assemble", lambda *_: ScriptedEnclave())
+    monkeypatch.setattr("edge_agent.enclave.assembly.assemble", lambda *_: ScriptedEnclave())
     place = EnclaveInPlace(CONFIGURATION)
     client = place.start()
     assert client.confinement == ("in-place",)
