@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
     # The host empties its child's environment, so the path to this module goes along in the command.
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.unsealed import main; main(sys.argv[1:])"
-    EnclaveProcess.__init__.__defaults__ = ((sys.executable, "-c", start, "enclave"),)
+    EnclaveProcess.__init__.__defaults__ = ((sys.executable, "-c", start, "enclave"), None)
     run_command(arguments)
     return 0
 
