@@ -34,7 +34,8 @@ INTEL_MR_SIGNER: Final = {
     Tee.SGX: bytes.fromhex("8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff"),
     Tee.TDX: bytes.fromhex("dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5"),
 }
-"""Who signs Intel's quoting enclaves: what is asked of one where no QE identity was given."""
+_QE_PRODUCTS: Final = {Tee.SGX: 1, Tee.TDX: 2}
+"""Who signs Intel's quoting enclaves, and which of their products these are: asked where no QE identity was given."""
 
 _DEBUG: Final = 0x02
 _QE_NAMES: Final = {Tee.SGX: "QE", Tee.TDX: "TD_QE"}
@@ -153,11 +154,11 @@ def _verify_document(
 def _rate_qe(quote: Quote, identity: EnclaveIdentity | None, examination: Examination) -> _Part:
     report = quote.qe_report
     if identity is None:
-        expected = INTEL_MR_SIGNER[quote.tee]
-        is_intel = report.field("mr_signer") == expected and not report.field("attributes")[0] & _DEBUG
-        _demand(
-            is_intel, "qe.mr_signer", f"{expected.hex()}, not debugged", report.field("mr_signer").hex(), examination
-        )
+        expected = INTEL_MR_SIGNER[quote.tee], _QE_PRODUCTS[quote.tee]
+        found = report.field("mr_signer"), report.number("isv_prod_id")
+        is_intel = found == expected and not report.field("attributes")[0] & _DEBUG
+        words = [f"{signer.hex()}, product {product}" for signer, product in (expected, found)]
+        _demand(is_intel, "qe.mr_signer", f"{words[0]}, not debugged", words[1], examination)
         return "qe", None, TcbStatus.UNDETERMINED
     name = _QE_NAMES[quote.tee]
     _demand(identity.id == name, "qe_identity.id", name, identity.id, examination)

@@ -126,6 +126,7 @@ def test_another_quoting_enclave_is_refused(make: Any, qe: dict[str, bytes]) -> 
     "qe",
     [
         {"mr_signer": bytes(32)},
+        {"isv_prod_id": b"\3\0"},
         {"attributes": bytes.fromhex("1700000000000000e700000000000000")},
     ],
     ids=str,
