@@ -20,7 +20,7 @@ _known: dict[str, bytes] = {}
 _from_source = SourceFileLoader.get_code
 
 
-def _get_code(loader: Any, fullname: str) -> CodeType | None:
+def _code_of(loader: Any, fullname: str) -> CodeType | None:
     code: CodeType | None = None
     kept = _known.pop(loader.path, None)
     if kept is not None:
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         return os.EX_USAGE
     with os.fdopen(int(arguments[0]), "rb") as file:
         _known.update(marshal.load(file))  # noqa: S302 - as above
-    SourceFileLoader.get_code = _get_code  # type: ignore[method-assign, assignment]  # of every finder
+    SourceFileLoader.get_code = _code_of  # type: ignore[method-assign, assignment]  # of every finder
     from edge_agent.enclave.__main__ import main as run  # noqa: PLC0415 - what it imports is what is kept
 
     _known.clear()

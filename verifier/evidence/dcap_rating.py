@@ -155,9 +155,9 @@ def _rate_qe(quote: Quote, identity: EnclaveIdentity | None, examination: Examin
     report = quote.qe_report
     if identity is None:
         expected = INTEL_MR_SIGNER[quote.tee], _QE_PRODUCTS[quote.tee]
-        found = report.field("mr_signer"), report.number("isv_prod_id")
-        is_intel = found == expected and not report.field("attributes")[0] & _DEBUG
-        words = [f"{signer.hex()}, product {product}" for signer, product in (expected, found)]
+        reported = report.field("mr_signer"), report.number("isv_prod_id")
+        is_intel = reported == expected and not report.field("attributes")[0] & _DEBUG
+        words = [f"{signer.hex()}, product {product}" for signer, product in (expected, reported)]
         _demand(is_intel, "qe.mr_signer", f"{words[0]}, not debugged", words[1], examination)
         return "qe", None, TcbStatus.UNDETERMINED
     name = _QE_NAMES[quote.tee]

@@ -5,6 +5,7 @@ endorsement folder as `ear/key/{key id or issuer}`. Only results that affirm, in
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Final, cast
 
 from protocol.errors import AppraisalError, FreshnessError
@@ -28,7 +29,7 @@ from verifier.evidence.ear_claims import (
 from verifier.evidence.ear_token import EarToken, parse_ear_untrusted
 from verifier.evidence.examination import Examination
 from verifier.evidence.interface import Claim, Endorsements, Parts, TeeClaims, required
-from verifier.evidence.public_keys import PublicKey, public_key_untrusted
+from verifier.evidence.public_keys import PublicKey, public_key_untrusted, spki
 
 PROFILES: Final = (
     EAR_PROFILE,
@@ -53,7 +54,10 @@ class EarAppraiser:
         self._endorsements = endorsements
 
     def appraise_untrusted(self, parts: Parts, now: float, examination: Examination) -> TeeClaims:
-        """Returns what the other verifier affirmed. Whose word that is, `claims.verifier_id` says.
+        """Returns what the other verifier affirmed: the one whose key has the SHA-256 (SPKI) in `claims.signer`.
+
+        It may name any issuer and any `verifier_id`: where several verifiers' keys are kept, only the key tells them
+        apart.
 
         `report_data` is `eat_nonce`; `opaque` where every submodule that speaks of it affirms runtime-opaque.
         Raises as `Appraiser.appraise_untrusted` says; a result that does not affirm raises `AppraisalError`
@@ -62,7 +66,8 @@ class EarAppraiser:
         token = parse_ear_untrusted(required(parts, "token"))
         # Before the signature: claims that are no claims are malformed, whoever signed them.
         claims = plain_untrusted(token.claims)
-        token.verify(self._key(parts, token, examination), examination)
+        key = self._key(parts, token, examination)
+        token.verify(key, examination)
         examination.signature = "valid"
         _check_profile(claims, examination)
         _check_times(claims, now, examination)
@@ -75,7 +80,7 @@ class EarAppraiser:
             report_data=nonce_of(claims),
             debug=any(_is_debug(each) for each in (claims, *submodules(claims))),
             opaque=_is_opaque(claims),
-            claims={**claims, "form": token.form},
+            claims={**claims, "form": token.form, "signer": sha256(spki(key)).digest()},
         )
 
     def _key(self, parts: Parts, token: EarToken, examination: Examination) -> PublicKey:

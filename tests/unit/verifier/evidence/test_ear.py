@@ -9,6 +9,7 @@ from schemas.kinds import Tier
 from tests.synthetic.ear import KEYS, NONCE, UEID, claims, cwt, ear, jwt, older, pem, submodule, unpadded
 from verifier.endorsements import HeldEndorsements
 from verifier.evidence.examination import Examination
+from verifier.evidence.public_keys import spki
 
 FORMS = {"jwt": jwt, "cwt": cwt}
 
@@ -55,6 +56,14 @@ def test_key_of_the_folder() -> None:
         assert examination.signature == "valid"
     held = HeldEndorsements({f"ear/key/{b'kid'.hex()}": pem()})
     ear(cwt(claims()), held=held).without("key").appraise()
+
+
+def test_a_verifier_that_names_itself_after_another_is_told_by_its_key() -> None:
+    """Both are believed; one speaks under the other's issuer and verifier id, and finds its own key by its key id."""
+    held = HeldEndorsements({"ear/key/key-1": pem("ES384"), "ear/key/https-verifier.example-v1": pem("ES256")})
+    found = ear(jwt(claims(signer="another"), "ES384"), held=held).without("key").appraise()
+    assert found.claims["iss"] == "https://verifier.example/v1"
+    assert found.claims["signer"] == hashlib.sha256(spki(KEYS["ES384"].public_key())).digest()
 
 
 def test_no_end_is_said() -> None:
