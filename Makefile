@@ -56,5 +56,5 @@ clean: ## Remove .venv, caches and build products
 	@touch $@
 
 $(READY): .venv/.uv pyproject.toml uv.lock
-	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --extra demo
+	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --extra demo --extra build
 	@touch $@

@@ -1,0 +1,18 @@
+/* What every module needs: types, the ABI of guests/README.md (fixed buffers), and the word for impossible input. */
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#define ALIGNED __attribute__((aligned(64)))
+#define NOINLINE __attribute__((noinline))
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef __wasm__
+#define EXPORT(name) __attribute__((export_name(#name)))
+#else
+#define EXPORT(name) __attribute__((visibility("default")))
+#endif
+
+/* Set by a step that finds its input impossible: the module then answers -1, input-invalid. */
+static int invalid;

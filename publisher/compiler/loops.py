@@ -1,0 +1,62 @@
+"""Nested loops over tensors: each operand with strides of its own, dimensions that run on merged into one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from publisher.compiler.step import Step, row_major
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A typed C pointer expression, and the strides with which the loops walk it, in elements (0: stays)."""
+
+    pointer: str
+    strides: tuple[int, ...]
+    ctype: str
+
+
+def broadcast(shape: Sequence[int], onto: Sequence[int]) -> tuple[int, ...]:
+    """The strides with which a row-major tensor of `shape` is read when it is broadcast onto a larger shape."""
+    own = [0 if length == 1 else stride for length, stride in zip(shape, row_major(shape), strict=True)]
+    return (*([0] * (len(onto) - len(shape))), *own)
+
+
+def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], statement: str) -> None:
+    """Write loops over `shape`; in `statement`, `{a}` is the element of operand `a`, `{i0}`… are no longer known.
+
+    The innermost loop runs over merged dimensions, so that the compiler can make vectors of it.
+    """
+    if 0 in shape:
+        return
+    lengths, strides = _merged(shape, [each.strides for each in operands.values()])
+    step.line("{")
+    for name, each in operands.items():
+        step.line(f"{each.ctype} *const {name} = {each.pointer};")
+    for depth, length in enumerate(lengths):
+        step.line(f"for (int i{depth} = 0; i{depth} < {length}; i{depth}++)")
+    elements = {name: f"{name}[{_index(own)}]" for name, own in zip(operands, strides, strict=True)}
+    step.line("{ " + statement.format(**elements) + " }", "}")
+
+
+def _index(strides: Sequence[int]) -> str:
+    terms = [f"i{depth}" + ("" if stride == 1 else f" * {stride}") for depth, stride in enumerate(strides) if stride]
+    return " + ".join(terms) or "0"
+
+
+def _merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+    """The same walk with fewer loops: a dimension joins the one outside it where every operand runs on."""
+    lengths: list[int] = []
+    merged: list[list[int]] = [[] for _ in strides]
+    for depth, length in enumerate(shape):
+        if length == 1:
+            continue
+        here = [own[depth] for own in strides]
+        if lengths and all(own[-1] == stride * length for own, stride in zip(merged, here, strict=True)):
+            lengths[-1] *= length
+            for own, stride in zip(merged, here, strict=True):
+                own[-1] = stride
+        else:
+            lengths.append(length)
+            for own, stride in zip(merged, here, strict=True):
+                own.append(stride)
+    return lengths, merged

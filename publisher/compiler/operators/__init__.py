@@ -1,0 +1,16 @@
+"""The operators this compiler knows, one file a family. A family is known when it stands in `FAMILIES`."""
+
+from importlib import import_module
+from typing import Final
+
+from publisher.compiler.operators.registry import Emit, emitters
+
+FAMILIES: Final = ("elementwise", "matrix", "movement")
+"""The files beside this one that register operators."""
+
+
+def known_operators() -> dict[str, Emit]:
+    """Every operator by its name."""
+    for family in FAMILIES:
+        import_module(f"{__name__}.{family}")
+    return dict(emitters)

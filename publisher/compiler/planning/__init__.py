@@ -1,0 +1,18 @@
+"""From the graph as it was trained to the graph as it runs: passes from graph to graph, then the memory plan."""
+
+from collections.abc import Callable
+from typing import Final
+
+from publisher.compiler.graph import Graph
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: Final[tuple[Pass, ...]] = ()
+"""In this order. Each leaves what the graph computes as it is."""
+
+
+def planned(graph: Graph) -> Graph:
+    """The graph after every pass."""
+    for change in PASSES:
+        graph = change(graph)
+    return graph

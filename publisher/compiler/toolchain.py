@@ -1,0 +1,61 @@
+"""C to wasm32 with the compiler in the `ziglang` package: the same source and version give the same bytes.
+
+The C library is wasi-libc's mathematics, linked in; nothing of it is imported from outside.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.emission import KERNELS, WEIGHTS, Program
+
+COMMON: Final = (
+    *("-std=c23", "-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Werror", "-g0", "-s"),
+    # Constants can be large and tables unused in a model that folds them.
+    *("-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-unused-variable"),
+)
+WASM: Final = (
+    *("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128"),
+    *("-Wl,--export=input", "-Wl,--export=output"),
+)
+NATIVE: Final = ("-mcpu=x86_64_v2", "-shared", "-fPIC")
+"""The same C for this machine at 128 bits, to compare with."""
+
+COMPILER_SECONDS: Final = 600
+
+
+def compile_program(program: Program, *, native: bool = False, cache: Path | None = None) -> bytes:
+    """The module's bytes (or a shared library's). `cache` keeps the compiled C library between builds.
+
+    Raises `ConfigurationError` when the compiler fails or is missing.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "model.c").write_text(program.source, encoding="ascii")
+        Path(scratch, WEIGHTS).write_bytes(program.weights)
+        flags = NATIVE if native else WASM
+        made = Path(scratch, "made")
+        arguments = [*flags, *COMMON, "-I", str(KERNELS), "--embed-dir=.", "model.c", "-o", str(made)]
+        _run(arguments, scratch, cache or Path.home() / ".cache" / "sealedge" / "zig")
+        return made.read_bytes()
+
+
+def _run(arguments: list[str], scratch: str, cache: Path) -> None:
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": f"{scratch}/local"}
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, on what this package wrote
+            [sys.executable, "-m", "ziglang", "cc", *arguments],
+            cwd=scratch,
+            env=environment,
+            capture_output=True,
+            timeout=COMPILER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(f"the C compiler did not end within {COMPILER_SECONDS} s") from None
+    if done.returncode != 0:
+        words = " ".join(done.stderr.decode(errors="replace").split())
+        raise ConfigurationError(f"the C compiler failed with {done.returncode}: {words[:800]}")
