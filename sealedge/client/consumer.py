@@ -3,7 +3,8 @@
     result ─> opened with the KEM key ─> attestation result, receipt, version, commitments ─> ResultReceived
 
 A result is remembered on disk one step after its event was handed to the runner: a crash in between hands it over
-again when the broker delivers it again, and loses nothing.
+again when the broker delivers it again, and loses nothing. One that comes before the manifest that it is read by
+waits on disk, sealed, as `sealedge.client.held` says.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from schemas.kinds import Role, Tier
 from schemas.model import Manifest
 from schemas.session import Receipt
 from sealedge.client.events import ResultReceived
+from sealedge.client.held import HeldResults
 from sealedge.client.results import ResultCheck, VerifiedResult, correlation_untrusted
 from sealedge.client.seen import SeenResults
 from sealedge.client.tensors import class_names_untrusted, split_outputs_untrusted
@@ -35,7 +37,8 @@ class ConsumerParty(Desk):
     """A consumer of results that sensors sealed to its KEM key.
 
     `models` are those whose manifests (for labels) and results topics it subscribes to, besides its own inbox.
-    Results of other models are taken from the inbox, too. `tiers` are good enough for it.
+    Results of other models are taken from the inbox, too. A result of these models waits for the manifest of its
+    version, but not for long. `tiers` are good enough for it.
 
     Results are refused while no revocation list is in force: a broker that holds the list back would otherwise
     keep a revoked enclave in business.
@@ -64,6 +67,7 @@ class ConsumerParty(Desk):
         self._versions = ModelVersions(store)
         self._manifests = ManifestBook(trust, store)
         self._seen = SeenResults(store, seen)
+        self._held = HeldResults(store, models, self._seen)
         self._told_at: float | None = None
         topics = self.topics
         self._manifest_topics = {topics.manifest(model): model for model in models}
@@ -90,12 +94,16 @@ class ConsumerParty(Desk):
             raise UnexpectedError("nothing is expected on this topic")
         return self._manifest_untrusted(delivery, model, now)
 
-    def _deadline(self) -> float | None:
-        return self._told_at
-
-    def _due(self, now: float) -> Sequence[Event]:  # noqa: ARG002 - part of the interface
-        self._remember_told()
+    def _connected(self, now: float) -> Sequence[Event]:
+        self._held.begin(now)
         return []
+
+    def _deadline(self) -> float | None:
+        return min((each for each in (self._told_at, self._held.due) if each is not None), default=None)
+
+    def _due(self, now: float) -> Sequence[Event]:
+        self._remember_told()
+        return self._let_go_ready(now)
 
     def _leaving(self, now: float) -> Sequence[Event]:  # noqa: ARG002 - part of the interface
         self._remember_told()
@@ -108,23 +116,47 @@ class ConsumerParty(Desk):
     # Results
 
     def _result_untrusted(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        verified, output = self._open_untrusted(delivery, now)
+        receipt = verified.receipt
+        identifier = _identifier(receipt)
+        if identifier in self._seen or identifier in self._held:
+            self.board.count("duplicates")
+            return []
+        self._seen.check(receipt.time)
+        notes = self._accept_version(receipt)
+        if self._lacks_manifest(receipt) and self._held.wants(receipt.model, receipt.version, len(delivery.payload)):
+            self._held.hold(identifier, receipt.model, receipt.version, delivery, now)
+            return notes
+        return [*notes, self._hand_over(verified, output, now)]
+
+    def _open_untrusted(self, delivery: Delivery, now: float) -> tuple[VerifiedResult, bytes]:
         request = correlation_untrusted(delivery.correlation)
         self.trust.revocations.check_live(now)
         plaintext = self._opener.open_untrusted(delivery.payload, delivery.topic, request)
         verified = self._check.open_untrusted(plaintext, request, now)
-        output = verified.result.output
-        if output is None:
+        if verified.result.output is None:
             raise UnexpectedError("a result without an output")
-        identifier = _identifier(verified.receipt)
-        if identifier in self._seen:
-            self.board.count("duplicates")
-            return []
-        self._seen.check(verified.receipt.time)
-        notes = self._accept_version(verified.receipt)
-        self._seen.add(identifier, verified.receipt.time)
+        return verified, verified.result.output
+
+    def _let_go_ready(self, now: float) -> list[Event]:
+        return [event for delivery in self._held.take(now) for event in self._let_go(delivery, now)]
+
+    def _let_go(self, delivery: Delivery, now: float) -> Sequence[Event]:
+        """What was held is verified again: something may have been revoked since. Its version was accepted then."""
+        try:
+            return [self._hand_over(*self._open_untrusted(delivery, now), now)]
+        except RemoteError as error:
+            return self._refuse(error, delivery, now)
+
+    def _hand_over(self, verified: VerifiedResult, output: bytes, now: float) -> ResultReceived:
+        self._seen.add(_identifier(verified.receipt), verified.receipt.time)
         self._told_at = now
         self.board.count("results")
-        return [*notes, self._received(verified, output)]
+        return self._received(verified, output)
+
+    def _lacks_manifest(self, receipt: Receipt) -> bool:
+        manifest = self.manifest(receipt.model)
+        return manifest is None or manifest.version < receipt.version
 
     def _accept_version(self, receipt: Receipt) -> list[Event]:
         """Raises `FreshnessError` (stale) where this agent went back; notes an agent that lags behind others."""
@@ -165,6 +197,7 @@ class ConsumerParty(Desk):
 
     def _remember_told(self) -> None:
         self._seen.write()
+        self._held.forget_taken()
         self._told_at = None
 
     # Manifests
@@ -175,7 +208,9 @@ class ConsumerParty(Desk):
         manifest = self._manifests.accept_untrusted(delivery.payload, model, now)
         if manifest is None:
             return []
-        return [Noted("manifest-accepted", {"model": manifest.model, "version": manifest.version})]
+        self._held.settle(manifest.model, manifest.version, now)
+        note = Noted("manifest-accepted", {"model": manifest.model, "version": manifest.version})
+        return [note, *self._let_go_ready(now)]
 
 
 def _identifier(receipt: Receipt) -> bytes:
