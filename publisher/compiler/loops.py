@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 from publisher.compiler.step import Step, row_major
 
+READ = "const "
+
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A typed C pointer expression, and the strides with which the loops walk it, in elements (0: stays)."""
+    """A typed C pointer expression, and the strides with which the loops walk it, in elements (0: stays).
+
+    `ctype` begins with "const " for what is only read.
+    """
 
     pointer: str
     strides: tuple[int, ...]
@@ -21,42 +26,50 @@ def broadcast(shape: Sequence[int], onto: Sequence[int]) -> tuple[int, ...]:
     return (*([0] * (len(onto) - len(shape))), *own)
 
 
-def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], statement: str) -> None:
-    """Write loops over `shape`; in `statement`, `{a}` is the element of operand `a`, `{i0}`… are no longer known.
+def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], statement: str, **words: str) -> None:
+    """Write loops over `shape`; in `statement`, `{a}` is the element of operand `a`, and `{word}` one of `words`.
 
-    The innermost loop runs over merged dimensions, so that the compiler can make vectors of it.
+    Iterations must not depend on one another: their order is the compiler's. What stays in the innermost loop, which
+    runs over merged dimensions, is read before it, so that the compiler can make vectors of the rest.
     """
     if 0 in shape:
         return
-    lengths, strides = _merged(shape, [each.strides for each in operands.values()])
+    lengths, strides = merged(shape, [each.strides for each in operands.values()])
+    walked = dict(zip(operands, strides, strict=True))
+    staying = {name for name, own in walked.items() if own[-1:] == [0] and operands[name].ctype.startswith(READ)}
+    elements = {name: f"{name}[{index(own)}]" for name, own in walked.items()}
     step.line("{")
     for name, each in operands.items():
         step.line(f"{each.ctype} *const {name} = {each.pointer};")
     for depth, length in enumerate(lengths):
+        if depth == len(lengths) - 1:
+            step.line("{", *(f"{operands[name].ctype} {name}_ = {elements[name]};" for name in sorted(staying)))
+            step.line("INDEPENDENT")
         step.line(f"for (int i{depth} = 0; i{depth} < {length}; i{depth}++)")
-    elements = {name: f"{name}[{_index(own)}]" for name, own in zip(operands, strides, strict=True)}
-    step.line("{ " + statement.format(**elements) + " }", "}")
+    elements |= {name: f"{name}_" for name in staying}
+    step.line("{ " + statement.format(**elements, **words) + " }", *("}" if lengths else ""), "}")
 
 
-def _index(strides: Sequence[int]) -> str:
+def index(strides: Sequence[int]) -> str:
+    """The C expression of an offset: loop variables i0, i1, … times strides."""
     terms = [f"i{depth}" + ("" if stride == 1 else f" * {stride}") for depth, stride in enumerate(strides) if stride]
     return " + ".join(terms) or "0"
 
 
-def _merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+def merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
     """The same walk with fewer loops: a dimension joins the one outside it where every operand runs on."""
     lengths: list[int] = []
-    merged: list[list[int]] = [[] for _ in strides]
+    walks: list[list[int]] = [[] for _ in strides]
     for depth, length in enumerate(shape):
         if length == 1:
             continue
         here = [own[depth] for own in strides]
-        if lengths and all(own[-1] == stride * length for own, stride in zip(merged, here, strict=True)):
+        if lengths and all(own[-1] == stride * length for own, stride in zip(walks, here, strict=True)):
             lengths[-1] *= length
-            for own, stride in zip(merged, here, strict=True):
+            for own, stride in zip(walks, here, strict=True):
                 own[-1] = stride
         else:
             lengths.append(length)
-            for own, stride in zip(merged, here, strict=True):
+            for own, stride in zip(walks, here, strict=True):
                 own.append(stride)
-    return lengths, merged
+    return lengths, walks

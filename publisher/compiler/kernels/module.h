@@ -7,6 +7,9 @@
 #define ALIGNED __attribute__((aligned(64)))
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
+/* Before a loop none of whose iterations reads what another writes. Not every such loop can become vectors. */
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#pragma clang diagnostic ignored "-Wpass-failed"
 
 #ifdef __wasm__
 #define EXPORT(name) __attribute__((export_name(#name)))
