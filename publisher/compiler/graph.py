@@ -89,12 +89,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes in an order in which they can run; `inputs` and `outputs` name values that callers see, in order."""
+    """Nodes in an order in which they can run; `inputs` and `outputs` name values that callers see, in order.
+
+    `labels` are the names of an output's classes, by the output's name; `notes` say in words what the importer decided
+    by itself.
+    """
 
     nodes: tuple[Node, ...]
     values: Mapping[str, Value] = field(repr=False)
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The data of a constant; None for what is computed, and for the input that is left out."""

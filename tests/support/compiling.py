@@ -14,7 +14,7 @@ from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.runtime import Limits, Runtime
 from publisher.compiler.emission import Program, emit
 from publisher.compiler.graph import Graph
-from publisher.compiler.importing import import_model_untrusted
+from publisher.compiler.importing import import_model
 from publisher.compiler.planning import planned
 from publisher.compiler.toolchain import compile_program
 
@@ -30,7 +30,7 @@ class Compiled:
 
     def __init__(self, model: Model) -> None:
         data = model if isinstance(model, bytes) else model.SerializeToString()
-        self.graph: Graph = planned(import_model_untrusted(data))
+        self.graph: Graph = planned(import_model(data))
         self.program: Program = emit(self.graph)
         self.wasm = compile_program(self.program)
         self._module = runtime().load(self.wasm)
