@@ -1,6 +1,9 @@
 """Why a model is not compiled."""
 
-from protocol.errors import ConfigurationError, Finding
+from typing import ClassVar
+
+from protocol.errors import ConfigurationError, Finding, SealedgeError
+from schemas.reason import Reason
 
 
 class UnsupportedError(ConfigurationError):
@@ -10,3 +13,9 @@ class UnsupportedError(ConfigurationError):
         """`remedy` is what whoever trained the model can do about it."""
         super().__init__(f"the operator {operator} {why}; {remedy}", finding=Finding("operator", remedy, operator))
         self.operator = operator
+
+
+class MismatchError(SealedgeError):
+    """The compiled model does not answer as the model does: nobody's input is wrong, and nothing is written."""
+
+    default_reason: ClassVar[Reason] = Reason.MODEL_INVALID

@@ -1,0 +1,157 @@
+"""Whether a compiled model answers as the reference does: on random inputs of several kinds, and on samples.
+
+The error of an output is its largest difference, relative to the output's range over the inputs of one kind. Where
+that range is less than a tenth of the largest magnitude (one number, a saturated probability), the magnitude counts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.errors import MismatchError
+from publisher.compiler.graph import Value
+
+Arrays = tuple[NDArray[Any], ...]
+Answer = Callable[[Arrays], Arrays | None]
+"""The outputs for these inputs, in the model's order; None where it does not take them."""
+
+TOLERANCE: Final = 1e-4
+SEEDS: Final = 3
+
+_INTEGERS: Final = {"normal": 10, "uniform": 2, "wide": 100, "zeros": 1}
+"""Integers are drawn below these: they may be indices into a table of unknown length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Inputs in the model's order, and of which kind they are: the name of a distribution, or "sample"."""
+
+    kind: str
+    inputs: Arrays = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputError:
+    """The largest relative error of one output, and for inputs of which kind."""
+
+    name: str
+    error: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`compared` samples by kind; `skipped` were refused by both."""
+
+    errors: tuple[OutputError, ...]
+    tolerance: float
+    compared: Mapping[str, int]
+    skipped: int
+
+    @property
+    def error(self) -> float:
+        """The largest error of all outputs; NaN counts as infinite."""
+        return max((each.error for each in self.errors), default=0.0)
+
+
+def random_samples(inputs: Sequence[Value], seeds: int = SEEDS) -> list[Sample]:
+    """The same samples for the same shapes and the same numpy."""
+    found = []
+    for kind in _INTEGERS:
+        for seed in range(1 if kind == "zeros" else seeds):
+            random = np.random.Generator(np.random.PCG64(seed))
+            found.append(Sample(kind, tuple(_drawn(kind, each, random) for each in inputs)))
+    return found
+
+
+def check(
+    samples: Iterable[Sample], expected: Answer, found: Answer, outputs: Sequence[str], tolerance: float = TOLERANCE
+) -> Checked:
+    """Compare two models. Whether the tolerance holds is for `require` to say.
+
+    Raises `MismatchError` where one takes an input that the other refuses, and where shapes or types differ;
+    `ConfigurationError` where no input at all was taken.
+    """
+    pairs: dict[str, list[tuple[Arrays, Arrays]]] = {}
+    skipped = 0
+    for sample in samples:
+        wanted, given = expected(sample.inputs), found(sample.inputs)
+        if wanted is None or given is None:
+            _same_refusal(sample.kind, wanted, given)
+            skipped += 1
+        else:
+            _same_types(outputs, wanted, given)
+            pairs.setdefault(sample.kind, []).append((wanted, given))
+    if not pairs:
+        raise ConfigurationError("onnxruntime takes none of the random inputs: give some that it takes with --sample")
+    errors = tuple(_worst(name, number, pairs) for number, name in enumerate(outputs))
+    return Checked(errors, tolerance, {kind: len(each) for kind, each in pairs.items()}, skipped)
+
+
+def require(checked: Checked) -> None:
+    """Raises `MismatchError` that names the worst output where the tolerance does not hold."""
+    worst = max(checked.errors, key=lambda each: each.error)
+    if not worst.error <= checked.tolerance:
+        raise MismatchError(
+            "the compiled model answers otherwise than onnxruntime",
+            finding=Finding(
+                f"output {worst.name!a}", f"at most {checked.tolerance:g}", f"{worst.error:.3g} on {worst.kind} inputs"
+            ),
+        )
+
+
+def relative_error(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
+    """The largest difference over all pairs by the scale of `expected`; infinite where NaN or infinity moved."""
+    wanted = np.concatenate([each.ravel() for each in expected]).astype(np.float64)
+    given = np.concatenate([each.ravel() for each in found]).astype(np.float64)
+    finite = np.isfinite(wanted)
+    if not np.array_equal(wanted[~finite], given[~finite], equal_nan=True) or not np.isfinite(given[finite]).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    return float(np.abs(wanted[finite] - given[finite]).max()) / _scale(wanted[finite])
+
+
+def _scale(values: NDArray[np.float64]) -> float:
+    spread, magnitude = float(np.ptp(values)), float(np.abs(values).max())
+    return (spread if spread >= 0.1 * magnitude else magnitude) or 1.0
+
+
+def _worst(name: str, number: int, pairs: Mapping[str, list[tuple[Arrays, Arrays]]]) -> OutputError:
+    errors = [
+        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each]), kind)
+        for kind, each in pairs.items()
+    ]
+    return max(errors, key=lambda each: each.error)
+
+
+def _drawn(kind: str, value: Value, random: np.random.Generator) -> NDArray[Any]:
+    dtype = np.dtype(value.dtype)
+    if kind == "zeros":
+        return np.zeros(value.shape, dtype)
+    if dtype.kind == "f":
+        drawn = random.random(value.shape) if kind == "uniform" else random.standard_normal(value.shape)
+        return np.asarray(drawn * (30 if kind == "wide" else 1)).astype(dtype)
+    if dtype.kind == "b":
+        return random.integers(0, 2, value.shape).astype(dtype)
+    if dtype.itemsize == 1:
+        limits = np.iinfo(dtype)
+        return random.integers(limits.min, limits.max + 1, value.shape).astype(dtype)
+    return random.integers(0, _INTEGERS[kind], value.shape).astype(dtype)
+
+
+def _same_refusal(kind: str, wanted: Arrays | None, given: Arrays | None) -> None:
+    if (wanted is None) != (given is None):
+        taken, refused = ("onnxruntime", "the module") if given is None else ("the module", "onnxruntime")
+        raise MismatchError(f"{taken} takes an input of the kind {kind} that {refused} refuses")
+
+
+def _same_types(outputs: Sequence[str], wanted: Arrays, given: Arrays) -> None:
+    for name, one, other in zip(outputs, wanted, given, strict=True):
+        if (one.dtype, one.shape) != (other.dtype, other.shape):
+            finding = Finding(f"output {name!a}", f"{one.dtype}{list(one.shape)}", f"{other.dtype}{list(other.shape)}")
+            raise MismatchError("an output differs from onnxruntime's in type or shape", finding=finding)
