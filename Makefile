@@ -38,7 +38,7 @@ fix: $(READY) ## Format, and repair what ruff can repair
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: $(READY) ## Measure
+bench: .venv/.bench ## Measure, and write bench/results.json and bench/report.md
 	$(PY) -m bench $(ARGS)
 
 docs: $(READY) ## Write the CLI reference, and check the documentation against the code
@@ -57,4 +57,9 @@ clean: ## Remove .venv, caches and build products
 
 $(READY): .venv/.uv pyproject.toml uv.lock
 	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --extra demo --extra build
+	@touch $@
+
+# Adds to what is there; the next change of the lock file takes it away again.
+.venv/.bench: $(READY)
+	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --inexact --extra demo --extra build --extra bench
 	@touch $@

@@ -5,25 +5,18 @@ and certificates are those of the piece before, as in a fleet. Beside it stands,
 ECDSA verification on the curve that the kind uses: read the ratio, the times are those of one machine at one moment.
 """
 
-import json
-import os
-import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.table import Row, figure, show
 from tests.synthetic.exhibits import EXHIBITS
 from verifier.evidence.examination import Examination
 
-RUNS = int(os.environ.get("BENCH_RUNS", "9"))
 SECONDS = 0.5
-RESULTS = Path(__file__).with_name("appraisals.json")
-BARS = {"snp": 1000, "sgx": 1000, "tdx": 1000, "nitro": 700}
 
 
 def per_second(act: Callable[[], object], seconds: float = SECONDS) -> float:
@@ -60,21 +53,15 @@ def _appraise(appraise: Callable[..., object], parts: object, now: float) -> obj
     return appraise(parts, now, Examination())
 
 
-def main() -> int:
-    """Measure in turn, print, write appraisals.json. Returns 1 where a bar is missed."""
+def rows(runs: int) -> list[Row]:
+    """Measured in turn."""
     acts = {**verifications(), **appraisals()}
-    runs = [{name: per_second(act) for name, act in acts.items()} for _ in range(RUNS)]
-    rows = {name: round(statistics.median(run[name] for run in runs)) for name in acts}
-    missed = []
-    for name, found in rows.items():
-        bar = BARS.get(name.partition("-")[0])
-        missed += [name] if bar is not None and found < bar else []
-        print(f"{name:<28} {found:>7}/s" + (f"   bar {bar}" if bar is not None else ""))
-    RESULTS.write_text(
-        json.dumps({"per_second": rows, "runs": RUNS, "python": sys.version.split()[0]}, indent=2) + "\n"
-    )
-    return 1 if missed else 0
+    found = [{name: per_second(act) for name, act in acts.items()} for _ in range(runs)]
+    return [
+        figure(name if name.startswith("one ") else f"appraisals a second, {name}", [run[name] for run in found], "1/s")
+        for name in acts
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(show(rows(9)))

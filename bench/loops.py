@@ -1,6 +1,6 @@
 """Closed loops: so many requests, so many in flight, the latency of each. One loop a pipeline, one process a loop.
 
-    python -m bench.loops sealed|unsealed SENSOR.TOML READING     python -m bench.loops clear|echo URL READING
+    python -m bench.loops sealed|clear SENSOR.TOML READING     python -m bench.loops plain|echo URL READING
 
 Each line `REQUESTS IN_FLIGHT` on standard input is answered by one line of JSON: p50 in milliseconds, and requests
 a second.
@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.clear import ClearSensor
 from bench.echo import EchoSensor
+from bench.plain import PlainSensor
 from bench.unsealed import switch_off
 from broker.settings import ConnectionSettings
 from broker.threaded import ThreadedLink
@@ -102,17 +102,17 @@ def sealed(settings: str, reading: bytes) -> Loop:
     return loop
 
 
-def unsealed(settings: str, reading: bytes) -> Loop:
+def clear(settings: str, reading: bytes) -> Loop:
     """The same without cryptography."""
     switch_off()
     return sealed(settings, reading)
 
 
-def clear(url: str, reading: bytes) -> Loop:
+def plain(url: str, reading: bytes) -> Loop:
     """The thin sensor of plain bytes, with the same outbox on disk."""
     loop = Loop(reading)
     store = SqliteStore(Path(tempfile.mkdtemp(prefix="sealedge-bench-")) / "outbox.db", durability="normal")
-    sensor = ClearSensor(store, lambda name, _output: loop.ended(name))
+    sensor = PlainSensor(store, lambda name, _output: loop.ended(name))
     loop.start(ThreadedLink(sensor, ConnectionSettings(url=url)), sensor.request)
     return loop
 
@@ -122,8 +122,8 @@ def main(arguments: list[str]) -> int:
     kind, where, reading = arguments[0], arguments[1], Path(arguments[2]).read_bytes()
     makers: dict[str, Callable[[str, bytes], Loop | EchoSensor]] = {
         "sealed": sealed,
-        "unsealed": unsealed,
         "clear": clear,
+        "plain": plain,
         "echo": EchoSensor,
     }
     loop = makers[kind](where, reading)

@@ -1,17 +1,16 @@
-"""`python -m bench.runtime`: what limits and fresh instances cost, and what a second core brings. Writes runtime.json.
+"""`python -m bench.runtime`: what limits and fresh instances cost, and what a second core brings.
 
 limits/none heavy        a GEMM, a depthwise convolution and a byte sum in one module, against the same machine
                          code without any check (`limits/none gemm`: the GEMM alone; `scalar`: the byte sum alone)
 epochs/none heavy        the same with wasmtime's own epoch checks, which the enclave uses for components alone
+reset 14 MB weights      what the next line's difference is, in microseconds; and the same where all are read
 fresh 14 MB/fresh small  a run of a module that does nothing, with 14 MB of initial data and without
 read 14 MB/read again    a run that reads one word of each of those pages, against the same in one kept instance
-two cores/one            requests a second from two threads and from one
+two threads/one          calls a second from two threads and from one
 """
 
 import hashlib
-import statistics
 import struct
-import sys
 import tempfile
 import threading
 import time
@@ -21,32 +20,28 @@ from typing import Final
 
 import wasmtime
 
-from bench.table import Row, show, write
+from bench.table import Row, figure, ratio, show
 from edge_agent.enclave.engine import FEATURES, MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.runtime import AnyModule, Runtime
 from guests.toolchain import compile_c
 
-RESULTS: Final = Path(__file__).with_name("runtime.json")
 KERNELS: Final = Path(__file__).with_name("kernels.c")
-RUNS: Final = 15
 REPETITIONS: Final = {"heavy": 20, "gemm": 60, "scalar": 200}
 MEGABYTES: Final = 14
 REQUESTS: Final = 20
 Act = Callable[[], object]
 
 
-def main() -> int:
-    """Measure, print, write runtime.json."""
+def rows(runs: int) -> list[Row]:
+    """All of them, from one runtime."""
     runtime = Runtime(Limits(max_seconds=60))
-    rows = [*limits(runtime), *fresh(runtime), *two_cores(runtime)]
+    found = [*limits(runtime, runs), *fresh(runtime, runs), *two_threads(runtime, runs)]
     runtime.close()
-    write(rows, RESULTS)
-    print(show(rows))
-    return 0
+    return found
 
 
-def limits(runtime: Runtime) -> list[Row]:
+def limits(runtime: Runtime, runs: int) -> list[Row]:
     rows: list[Row] = []
     for name, repetitions in REPETITIONS.items():
         module, data = built(name), struct.pack("<I", repetitions)
@@ -56,8 +51,8 @@ def limits(runtime: Runtime) -> list[Row]:
             "none": lambda m=bare, d=data: m.run(d),
             "epochs": lambda m=epochs, d=data: m.run(d),
         }
-        taken = in_turn(acts)
-        rows += [row(f"{each}/none {name}", taken[each], taken["none"], "ms", 1e3) for each in ("limits", "epochs")]
+        taken = in_turn(acts, runs)
+        rows += [ratio(f"{each}/none {name}", taken[each], taken["none"], "ms", 1e3) for each in ("limits", "epochs")]
     return rows
 
 
@@ -88,7 +83,7 @@ class Bare:
         return output
 
 
-def fresh(runtime: Runtime) -> list[Row]:
+def fresh(runtime: Runtime, runs: int) -> list[Row]:
     small, large, reading = (
         runtime.load(holding(*each)) for each in ((0, False), (MEGABYTES, False), (MEGABYTES, True))
     )
@@ -99,11 +94,19 @@ def fresh(runtime: Runtime) -> list[Row]:
             "large": many(large, 100),
             "read": many(reading, 100),
             "again": lambda: [kept.run() for _ in range(100)],
-        }
+        },
+        runs,
     )
+    more = [large - small for large, small in zip(taken["large"], taken["small"], strict=True)]
+    reading_more = [read - again for read, again in zip(taken["read"], taken["again"], strict=True)]
+    name = f"reset {MEGABYTES} MB weights"
     return [
-        row(f"fresh {MEGABYTES} MB/fresh small", taken["large"], taken["small"], "us", 1e4),
-        row(f"read {MEGABYTES} MB/read again", taken["read"], taken["again"], "us", 1e4),
+        figure(name, more, "µs", 1e4, "a fresh instance and its end, beyond those of a module without weights"),
+        figure(
+            f"{name}, all read", reading_more, "µs", 1e4, "one word of each page is read, beyond that in one instance"
+        ),
+        ratio(f"fresh {MEGABYTES} MB/fresh small", taken["large"], taken["small"], "µs", 1e4),
+        ratio(f"read {MEGABYTES} MB/read again", taken["read"], taken["again"], "µs", 1e4),
     ]
 
 
@@ -140,15 +143,15 @@ def many(module: AnyModule, times: int) -> Act:
     return lambda: [module.run(b"") for _ in range(times)]
 
 
-def two_cores(runtime: Runtime) -> list[Row]:
+def two_threads(runtime: Runtime, runs: int) -> list[Row]:
     """And the same with SHA-256 in place of a module: what this machine has to give while others use it, too."""
     module, data, message = runtime.load(built("heavy")), struct.pack("<I", REPETITIONS["heavy"]), bytes(20_000_000)
     acts: dict[str, Act] = {}
     for name, act in (("", lambda: module.run(data)), (" sha256", lambda: hashlib.sha256(message).digest())):
         acts[f"one{name}"], acts[f"two{name}"] = in_threads(act, 1), in_threads(act, 2)
-    rates = {name: [REQUESTS / seconds for seconds in each] for name, each in in_turn(acts).items()}
+    rates = {name: [REQUESTS / seconds for seconds in each] for name, each in in_turn(acts, runs).items()}
     return [
-        row(f"two cores/one{name}", rates[f"two{name}"], rates[f"one{name}"], "calls/s", 1) for name in ("", " sha256")
+        ratio(f"two threads/one{name}", rates[f"two{name}"], rates[f"one{name}"], "calls/s") for name in ("", " sha256")
     ]
 
 
@@ -178,12 +181,12 @@ def built(name: str) -> bytes:
         return output.read_bytes()
 
 
-def in_turn(acts: dict[str, Act]) -> dict[str, list[float]]:
+def in_turn(acts: dict[str, Act], runs: int) -> dict[str, list[float]]:
     """Seconds of each run of each act, in turn, so that the machine's drift meets all of them."""
     taken: dict[str, list[float]] = {name: [] for name in acts}
     for act in acts.values():
         act()
-    for _ in range(RUNS):
+    for _ in range(runs):
         for name, act in acts.items():
             started = time.perf_counter()
             act()
@@ -191,11 +194,5 @@ def in_turn(acts: dict[str, Act]) -> dict[str, list[float]]:
     return taken
 
 
-def row(name: str, a: list[float], b: list[float], unit: str, factor: float) -> Row:
-    ratio = statistics.median(one / other for one, other in zip(a, b, strict=True))
-    middle = [round(factor * statistics.median(each), 3) for each in (a, b)]
-    return Row(name, round(ratio, 3), middle[0], middle[1], unit, len(a))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    print(show(rows(15)))

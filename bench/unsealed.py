@@ -1,4 +1,4 @@
-"""The real parties with their cryptographic primitives replaced by copying: what cryptography alone costs.
+"""The real parties with their cryptographic primitives replaced by copying: the same pipeline in the clear.
 
 `python -m bench.unsealed` takes `sealedge`'s commands. Every message has its usual form and length, and proves
 nothing. No such switch exists in the product: this module reaches into it from outside, for the benchmark.

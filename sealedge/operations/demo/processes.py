@@ -105,6 +105,10 @@ class Troupe:
         found = [_memory(each, kind) for each in (pid, *_children(pid))]
         return None if None in found else sum(each or 0 for each in found)
 
+    def pid(self, name: str) -> int:
+        """The identifier of a party's process."""
+        return self._processes[name].pid
+
     def stop(self, name: str) -> None:
         """SIGTERM to one process; it leaves in order."""
         self._processes[name].terminate()

@@ -22,16 +22,16 @@ from edge_agent.enclave.runtime import Runtime
 from protocol.party import Delivery, Event, Noted, Publication, Store, Subscription
 from sealedge.client.outbox import Entry, Outbox
 
-REQUEST, REPLY = "clear/request", "clear/reply"
+REQUEST, REPLY = "plain/request", "plain/reply"
 
 
-class ClearSensor:
+class PlainSensor:
     """Sends a reading, waits for its result. Keeps the outbox that the real sensor keeps."""
 
-    client_id, deadline = "clear-sensor", None
+    client_id, deadline = "plain-sensor", None
 
     def __init__(self, store: Store, answered: Callable[[bytes, bytes], None]) -> None:
-        self._outbox = Outbox(store, "clear")
+        self._outbox = Outbox(store, "plain")
         self._answered = answered
 
     def will(self, now: float) -> Publication | None:
@@ -59,10 +59,10 @@ class ClearSensor:
         return []
 
 
-class ClearAgent:
+class PlainAgent:
     """Hands each reading to a child process that runs the module, and publishes what comes back."""
 
-    client_id, deadline = "clear-agent", None
+    client_id, deadline = "plain-agent", None
 
     def __init__(self, frames: FrameSocket) -> None:
         self._frames = frames
@@ -86,12 +86,12 @@ class ClearAgent:
 
 
 class Child:
-    """The process that runs the module for a `ClearAgent`."""
+    """The process that runs the module for a `PlainAgent`."""
 
     def __init__(self, module: Path) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "bench.clear", "run", str(module), str(theirs.fileno())]
+            command = [sys.executable, "-m", "bench.plain", "run", str(module), str(theirs.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         self.frames = FrameSocket(ours)
 
@@ -109,7 +109,7 @@ def serve_agent(url: str, module: Path) -> int:
     """The agent's process."""
     with Child(module) as child:
         link = Link(
-            ClearAgent(child.frames),
+            PlainAgent(child.frames),
             ConnectionSettings(url=url),
             listener=lambda event: print("ready", flush=True) if isinstance(event, Noted) else None,
         )

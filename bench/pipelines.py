@@ -1,0 +1,94 @@
+"""Latency and throughput of the pipelines, with a tiny model and with a heavy one; and what a second core brings."""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from bench.fleets import Worker, in_turn, progress, settled, workers
+from bench.processes import enclave_of, family, pinned
+from bench.table import Row, ratio
+from broker.embedded import Embedded
+from guests.breast_cancer.build import BuiltModel
+from guests.toolchain import compile_c
+from sealedge.operations.demo.stage import Stage
+
+MANY: Final = 32
+WARM_UP: Final = 600
+COMPARED: Final = (
+    ("sealed", "clear"),
+    ("sealed", "plain"),
+    ("clear", "plain"),
+    ("sealed", "echo"),
+    ("plain", "echo"),
+)
+NAMES: Final = {"plain": "plain bytes"}
+HEAVY: Final = Path(__file__).with_name("heavy.c")
+HEAVY_REQUESTS: Final = 20
+
+
+def tiny(loops: dict[str, Worker], runs: int, requests: int) -> list[Row]:
+    """The demonstration's model, which computes for about a microsecond."""
+    for loop in loops.values():
+        loop.measure(WARM_UP, MANY)
+    rows: list[Row] = []
+    for flight, which, what, unit in ((1, 0, "p50 tiny", "ms"), (MANY, 1, f"throughput {MANY}", "requests/s")):
+        many = requests if flight == 1 else 5 * requests
+        progress(f"{what}: {runs} runs of {many} requests, {flight} in flight")
+        rows += _compared(_measured(loops, runs, many, flight, which), what, unit)
+    return rows
+
+
+def heavy(broker: Embedded, folder: Path, reading: bytes, runs: int, requests: int) -> list[Row]:
+    """A model of about 50 ms, with the same input and output."""
+    few = max(5, min(HEAVY_REQUESTS, requests // 10))
+    with ExitStack() as closing:
+        model = built_heavy(folder)
+        stage = settled(model, closing, broker)
+        loops = workers(stage, model, reading, closing)
+        del loops["echo"]
+        for loop in loops.values():
+            loop.measure(2 * few, 2)
+        progress(f"p50 heavy: {runs} runs of {few} requests, 1 in flight")
+        rows = _compared(_measured(loops, runs, few, 1, 0), "p50 heavy", "ms")
+        return [*rows, *_two_cores(stage, loops["sealed"], runs, 2 * few)]
+
+
+def built_heavy(folder: Path) -> BuiltModel:
+    """`heavy.c`, compiled. Of its output nobody says that it is right."""
+    path = folder / "heavy.wasm"
+    compile_c(HEAVY, path)
+    return BuiltModel(path, b"", 0, 1)
+
+
+def _two_cores(stage: Stage, loop: Worker, runs: int, requests: int) -> list[Row]:
+    """The same agent and enclave on all of the machine's cores and on one: all of their threads are moved."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return []
+    moved = family(enclave_of(stage.troupe.pid("agent")))
+    found: dict[str, list[float]] = {"one": [], "two": []}
+    progress(f"two cores/one: {runs} runs of {requests} requests, {MANY} in flight")
+    for order in in_turn(tuple(found), runs):
+        for kind in order:
+            with pinned(moved, cores[:2] if kind == "two" else cores[1:2]):
+                found[kind].append(loop.measure(requests, MANY)[1])
+    note = f"{MANY} in flight, heavy model; sensor and broker use the same cores"
+    return [ratio("two cores/one", found["two"], found["one"], "requests/s", note=note)]
+
+
+def _measured(loops: dict[str, Worker], runs: int, requests: int, flight: int, which: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {kind: [] for kind in loops}
+    for order in in_turn(tuple(loops), runs):
+        for kind in order:
+            found[kind].append(loops[kind].measure(requests, flight)[which])
+    return found
+
+
+def _compared(found: dict[str, Sequence[float]] | dict[str, list[float]], what: str, unit: str) -> list[Row]:
+    return [
+        ratio(f"{NAMES.get(a, a)}/{NAMES.get(b, b)} {what}", found[a], found[b], unit)
+        for a, b in COMPARED
+        if a in found and b in found
+    ]

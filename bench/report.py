@@ -1,0 +1,65 @@
+"""report.md and its plots, written from results.json alone: the same results give the same bytes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bench.plots import draw
+from bench.table import Row, verdict_of
+
+CHAPTERS: Final = (
+    ("What sealing costs", ("sealed/", "clear/", "plain bytes/")),
+    ("The agent and its enclave", ("agent ", "enclave ", "two cores/one")),
+    ("The runtime", ("limits/", "epochs/", "reset ", "fresh ", "read ", "two threads/")),
+    ("Homomorphic encryption in its place", ("homomorphic",)),
+    ("Appraisals", ("one ", "appraisals ")),
+)
+"""Headings, and how the names of their rows begin."""
+
+WORDS: Final = """\
+Written by `make bench` together with [results.json](results.json), which has the same figures; what the rows are is
+described in [README.md](README.md). Each figure is the median of its runs, with the quartiles behind it. A ratio is
+taken run by run, of what was measured in turn in that run.
+"""
+
+
+def write_report(rows: Sequence[Row], machine: dict[str, str], folder: Path) -> None:
+    """Write report.md and the plots to a folder."""
+    plots = draw(rows, folder)
+    parts = ["# Measured", "", WORDS, *_machine(machine), *_verdicts(rows)]
+    for heading, beginnings in CHAPTERS:
+        chosen = [row for row in rows if row.name.startswith(beginnings)]
+        if chosen:
+            parts += [f"## {heading}", "", *_plot(plots.get(heading)), *_table(chosen), ""]
+    (folder / "report.md").write_text("\n".join(parts).rstrip() + "\n", "utf-8")
+
+
+def _machine(machine: dict[str, str]) -> list[str]:
+    listed = [f"| {name} | {value} |" for name, value in machine.items()]
+    return ["| | |", "|---|---|", *listed, "", "Again: `make bench`. One part alone: `make bench ARGS=runtime`.", ""]
+
+
+def _verdicts(rows: Sequence[Row]) -> list[str]:
+    missed = [row for row in rows if row.met is False]
+    held = sum(row.met is not None for row in rows)
+    if not missed:
+        return [f"All {held} bars are met.", ""]
+    named = "; ".join(f"`{row.name}`: {row.value:g} where {row.bar} is asked" for row in missed)
+    return [f"Of {held} bars {len(missed)} are missed: {named}.", ""]
+
+
+def _plot(name: str | None) -> list[str]:
+    return [] if name is None else [f"![the ratios and their bars]({name})", ""]
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    lines = ["| | median | quartiles | unit | bar | | runs | |", "|---|---|---|---|---|---|---|---|"]
+    return [*lines, *(_line(row) for row in rows)]
+
+
+def _line(row: Row) -> str:
+    compared = f"{row.a:g} and {row.b:g} {row.of}" if row.a is not None and row.b is not None else ""
+    told = "; ".join(each for each in (compared, row.note) if each)
+    spread = f"{row.low:g} to {row.high:g}" if row.runs > 1 else ""
+    cells = (row.name, f"{row.value:g}", spread, row.unit, row.bar or "", verdict_of(row), str(row.runs), told)
+    return f"| {' | '.join(cells)} |"
