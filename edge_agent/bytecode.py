@@ -1,6 +1,7 @@
 """Bytecode of what an enclave imports, kept by its host between starts: compiling it takes most of a start.
 
-    file    HMAC-SHA-256 || CBOR [magic of this Python, [[path, SHA-256 of the source, code], ...]]
+    file    HMAC-SHA-256 || length of the list, 4 bytes || list || what the enclave's process reads (`enclave.start`)
+    list    CBOR [magic of this Python, [[path, SHA-256 of the source], ...]]
 
 Python's own cache is not used: whoever can write there chooses what runs, and nobody measures it. What is kept here is
 authentic under a key that the TEE gives to this agent, and holds for the very sources from which it was made: each is
@@ -26,12 +27,14 @@ from schemas.reason import Reason
 from storage.files import read_private, write_private
 
 MAX_FILE: Final = 2**26
-MAX_SOURCE: Final = 2**22
+MAX_LIST: Final = 2**20
 LIST_SECONDS: Final = 60.0
 _TAG_BYTES: Final = 32
 
-Entry = tuple[str, bytes, bytes]
-"""The path of a source, its SHA-256, and the code made of it."""
+_LENGTH_BYTES: Final = 4
+
+Source = tuple[str, bytes]
+"""The path of a source, and its SHA-256."""
 
 
 class BytecodeCache:
@@ -49,10 +52,9 @@ class BytecodeCache:
         if not self._path.exists():
             return None, ()
         try:
-            entries = self._entries_untrusted(read_private(self._path, max_bytes=MAX_FILE))
+            return _anonymous(self._code_untrusted(read_private(self._path, max_bytes=MAX_FILE))), ()
         except (RemoteError, ConfigurationError) as error:
             return None, [Noted("bytecode-refused", {"why": error.diagnostics})]
-        return _anonymous(marshal.dumps({path: code for path, _, code in entries})), ()
 
     def make(self) -> int:
         """Compile what an enclave imports, and keep it. Returns how many sources.
@@ -60,27 +62,37 @@ class BytecodeCache:
         Raises `ConfigurationError` for a source or file that cannot be read or written, `EnclaveError` where nobody
         can say what is imported.
         """
-        entries = [_compiled(path) for path in self._list()]
-        body = encode([importlib.util.MAGIC_NUMBER, [list(each) for each in entries]])
+        sources: list[Source] = []
+        kept: dict[str, bytes] = {}
+        for path in self._list():
+            source = _read(path)
+            sources.append((path, sha256(source).digest()))
+            kept[path] = _compiled(path, source)
+        listed = encode([importlib.util.MAGIC_NUMBER, [list(each) for each in sources]])
+        body = len(listed).to_bytes(_LENGTH_BYTES, "big") + listed + marshal.dumps(kept)
         write_private(self._path, self._tag(body) + body)
-        return len(entries)
+        return len(sources)
 
-    def _entries_untrusted(self, data: bytes) -> list[Entry]:
-        """Returns entries that this agent made for sources that are as they were. Raises `RemoteError`."""
-        tag, body = data[:_TAG_BYTES], data[_TAG_BYTES:]
-        if not hmac.compare_digest(tag, self._tag(body)):
+    def _code_untrusted(self, data: bytes) -> memoryview:
+        """Returns code that this agent made of sources that are as they were. Raises `RemoteError`.
+
+        A view of `data`: copies of so large a thing would stay with the process as memory that nobody uses.
+        """
+        body = memoryview(data)[_TAG_BYTES:]
+        if not hmac.compare_digest(data[:_TAG_BYTES], self._tag(body)):
             raise AuthenticationError("bytecode that this agent did not make", reason=Reason.SIGNATURE_INVALID)
-        match decode_untrusted(body, max_bytes=MAX_FILE):
+        end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
+        match decode_untrusted(bytes(body[_LENGTH_BYTES:end]), max_bytes=MAX_LIST):
             case [importlib.util.MAGIC_NUMBER, list(found)]:
-                entries: list[Entry] = [(each[0], each[1], each[2]) for each in found]
+                sources: list[Source] = [(each[0], each[1]) for each in found]
             case _:
                 raise MalformedError("bytecode of another Python")
-        for path, source, _ in entries:
+        for path, source in sources:
             if sha256(_read(path)).digest() != source:
                 raise AuthenticationError("bytecode of another source", reason=Reason.BINDING_MISMATCH)
-        return entries
+        return body[end:]
 
-    def _tag(self, body: bytes) -> bytes:
+    def _tag(self, body: bytes | memoryview) -> bytes:
         return hmac.digest(self._key, body, "sha256")
 
 
@@ -95,13 +107,11 @@ def imported_sources(command: Sequence[str]) -> list[str]:
     return sorted(set(asked.stdout.decode().splitlines()))
 
 
-def _compiled(path: str) -> Entry:
-    source = _read(path)
+def _compiled(path: str, source: bytes) -> bytes:
     try:
-        code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+        return marshal.dumps(compile(source, path, "exec", dont_inherit=True, optimize=0))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{path}: is no Python") from error
-    return path, sha256(source).digest(), marshal.dumps(code)
 
 
 def _read(path: str) -> bytes:
@@ -111,7 +121,7 @@ def _read(path: str) -> bytes:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _anonymous(data: bytes) -> IO[bytes]:
+def _anonymous(data: memoryview) -> IO[bytes]:
     """A file without a name: nobody else can open it, and it is gone when both processes have closed it."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
     file.write(data)

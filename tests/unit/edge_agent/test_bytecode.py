@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,6 +44,21 @@ def said(cache: BytecodeCache) -> object:
     names: dict[str, object] = {}
     exec(marshal.loads(code), names)
     return names["said"]
+
+
+def parts(path: Path) -> tuple[list[Any], bytes]:
+    """The list and the code of a file."""
+    body = path.read_bytes()[32:]
+    end = 4 + int.from_bytes(body[:4], "big")
+    listed = decode_untrusted(body[4:end])
+    assert isinstance(listed, list)
+    return listed, body[end:]
+
+
+def rewrite(cache: BytecodeCache, path: Path, listed: bytes, code: bytes) -> None:
+    """What `cache` would take for its own."""
+    body = len(listed).to_bytes(4, "big") + listed + code
+    path.write_bytes(cache._tag(body) + body)
 
 
 def why_not(cache: BytecodeCache) -> object:
@@ -89,11 +104,17 @@ def test_what_another_agent_or_tee_made_is_not_run(cache: BytecodeCache, tmp_pat
 
 def test_what_another_python_made_is_not_run(cache: BytecodeCache, tmp_path: Path) -> None:
     path = tmp_path / "bytecode"
-    found = decode_untrusted(path.read_bytes()[32:])
-    assert isinstance(found, list)
-    body = encode([b"\0\0\r\n", found[1]])
-    path.write_bytes(cache._tag(body) + body)
+    listed, code = parts(path)
+    rewrite(cache, path, encode([b"\0\0\r\n", listed[1]]), code)
     assert "another Python" in str(why_not(cache))
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff" + bytes(64), encode([b"older", []])])
+def test_what_an_older_agent_kept_in_another_form_is_not_run(cache: BytecodeCache, tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "bytecode").write_bytes(cache._tag(body) + body)
+    assert why_not(cache)
+    cache.make()
+    assert said(cache) == "honest"
 
 
 def test_a_source_that_is_gone_or_that_nobody_can_name_is_said(cache: BytecodeCache, source: Path) -> None:
@@ -115,6 +136,7 @@ def sources() -> list[str]:
     return imported_sources(LIST_SOURCES)
 
 
+@pytest.mark.slow
 def test_the_sources_are_those_of_the_enclave(sources: Sequence[str]) -> None:
     named = {Path(each).as_posix() for each in sources}
     root = Path(__file__).parents[3]
@@ -123,21 +145,19 @@ def test_the_sources_are_those_of_the_enclave(sources: Sequence[str]) -> None:
     assert not any("/broker/" in each or "/edge_agent/host" in each for each in named)
 
 
+@pytest.mark.slow
 def test_an_enclave_runs_what_is_kept_and_nothing_that_was_tampered_with(tmp_path: Path, sources: list[str]) -> None:
     configuration = World().configuration()
     path = tmp_path / "bytecode"
     cache = BytecodeCache(path, SECRET, lambda: sources)
     cache.make()
     # Authentic, and made of the source by this agent; but not what the source says: so one sees which of them runs.
-    found = decode_untrusted(path.read_bytes()[32:], max_bytes=2**26)
-    assert isinstance(found, list)
-    assert isinstance(found[1], list)
-    entry = next(each for each in found[1] if each[0].endswith("edge_agent/enclave/boundary.py"))
-    changed = Path(entry[0]).read_text("utf-8").replace('{"client": enclave.client_id', '{"client": "kept"')
-    code = compile(changed, entry[0], "exec")
-    entry[2] = marshal.dumps(code)
-    body = encode(found)
-    path.write_bytes(cache._tag(body) + body)
+    listed, kept_code = parts(path)
+    kept_by_path: dict[str, bytes] = marshal.loads(kept_code)
+    name = next(each for each in kept_by_path if each.endswith("edge_agent/enclave/boundary.py"))
+    changed = Path(name).read_text("utf-8").replace('{"client": enclave.client_id', '{"client": "kept"')
+    kept_by_path[name] = marshal.dumps(compile(changed, name, "exec"))
+    rewrite(cache, path, encode(listed), marshal.dumps(kept_by_path))
 
     heard: list[str] = []
 
