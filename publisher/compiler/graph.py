@@ -86,6 +86,16 @@ class Node:
         found = self.attributes.get(name, default)
         return tuple(int(each) for each in found if isinstance(each, int)) if isinstance(found, tuple) else default
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """An attribute that is a list of numbers; () where it is left out."""
+        found = self.attributes.get(name, ())
+        return tuple(float(each) for each in found if isinstance(each, int | float)) if isinstance(found, tuple) else ()
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """An attribute that is a list of words; () where it is left out."""
+        found = self.attributes.get(name, ())
+        return tuple(each for each in found if isinstance(each, str)) if isinstance(found, tuple) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:

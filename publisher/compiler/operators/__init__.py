@@ -5,7 +5,17 @@ from typing import Final
 
 from publisher.compiler.operators.registry import Emit, emitters
 
-FAMILIES: Final = ("elementwise", "matrix", "movement")
+FAMILIES: Final = (
+    "activations",
+    "bits",
+    "casts",
+    "comparison",
+    "elementwise",
+    "mathematics",
+    "matrix",
+    "movement",
+    "recurrent",
+)
 """The files beside this one that register operators."""
 
 
