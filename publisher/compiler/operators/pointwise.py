@@ -1,0 +1,64 @@
+"""What the families of element-by-element operators share: inputs broadcast onto one output, one C expression."""
+
+from string import ascii_lowercase
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.graph import C_TYPES, Node
+from publisher.compiler.loops import Operand, broadcast, nest
+from publisher.compiler.step import Step, row_major
+
+FLOATS: Final = ("float32", "float64")
+UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
+SIGNED: Final = ("int8", "int16", "int32", "int64")
+INTEGERS: Final = (*UNSIGNED, *SIGNED)
+
+
+def pointwise(node: Node, step: Step, expression: str, **words: str) -> None:
+    """Write an output element as a C expression of `{a}`, `{b}`, …: elements of the inputs, broadcast onto it.
+
+    `{f}` is the suffix of C's mathematical functions, `{T}` the first input's type, `{U}` the unsigned type of at
+    least 32 bits in which its sums wrap. Further `words` stand for themselves.
+    """
+    out = step.value(node.outputs[0])
+    given = [step.value(name) for name in node.inputs]
+    operands = {"o": Operand(step.pointer(out.name), row_major(out.shape), C_TYPES[out.dtype])}
+    for letter, value in zip(ascii_lowercase, given, strict=False):
+        check_broadcast(node, value.shape, out.shape)
+        strides = broadcast(value.shape, out.shape)
+        operands[letter] = Operand(step.pointer(value.name), strides, f"const {C_TYPES[value.dtype]}")
+    step.include("elementwise.h")
+    kind = type_words(given[0].dtype)
+    nest(step, out.shape, operands, "{o} = " + expression + ";", **kind, **words)
+
+
+def type_words(dtype: str) -> dict[str, str]:
+    """The words of `pointwise` that depend on a type."""
+    unsigned = "uint64_t" if dtype.endswith("64") else "uint32_t"
+    return {"f": "f" if dtype == "float32" else "", "T": C_TYPES[dtype], "U": unsigned, "D": dtype}
+
+
+def check_broadcast(node: Node, shape: tuple[int, ...], onto: tuple[int, ...]) -> None:
+    """Raise `ConfigurationError` where a shape cannot be read as the other: the loops would leave its elements."""
+    pairs = zip(reversed(shape), reversed(onto), strict=False)
+    if len(shape) > len(onto) or any(length not in {1, other} for length, other in pairs):
+        raise ConfigurationError(f"{node.operator}: a tensor of shape {shape} cannot be broadcast onto {onto}")
+
+
+def check_type(node: Node, step: Step, allowed: tuple[str, ...], which: int = 0) -> str:
+    """The type of an input, which must be among those allowed. Raises `UnsupportedError`."""
+    dtype = step.value(node.inputs[which]).dtype
+    if dtype not in allowed:
+        raise UnsupportedError(node.operator, f"is not known for {dtype}", f"cast its input to {allowed[0]} before it")
+    return dtype
+
+
+def mapped(node: Node, step: Step, vectors: str, numbers: str) -> None:
+    """Write an output of floats as a function of the only input: of float32 an f4 expression of `x`, else of `{a}`."""
+    if check_type(node, step, FLOATS) != "float32":
+        pointwise(node, step, numbers)
+        return
+    out = step.value(node.outputs[0])
+    step.include("elementwise.h")
+    step.call("F4_MAP", step.pointer(out.name), step.pointer(node.inputs[0]), out.size, vectors)
