@@ -81,7 +81,8 @@ INLINE void lstm_cell(const struct recurrence *r, const float *sums, const float
         f4 after = forget * before + input * gate(r, r->g, sum[3]);
         if (peephole) sum[1] += f4_load(peephole + 4) * after;
         f4_store(c + unit, after);
-        f4_store(next + unit, gate(r, r->f, sum[1]) * gate(r, r->h, after));
+        /* As onnxruntime has it, what is clipped are sums, not the cell. */
+        f4_store(next + unit, gate(r, r->f, sum[1]) * activate(r->h, after));
     }
 }
 

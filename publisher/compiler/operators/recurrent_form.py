@@ -133,11 +133,12 @@ def _functions(node: Node) -> Iterator[tuple[str, ...]]:
     default = _DEFAULTS[node.operator]
     directions = len(_backwards(node))
     names = node.texts("activations") or default * directions
-    if len(names) != len(default) * directions:
-        raise ConfigurationError(f"{node.operator} has {len(default)} activations for each direction")
+    # ONNX's default of an RNN is two functions, also for one direction.
+    if len(names) < len(default) * directions:
+        raise ConfigurationError(f"{node.operator} has {len(default)} activation(s) for each direction")
     alphas, betas = (iter(node.numbers(f"activation_{word}")) for word in ("alpha", "beta"))
     made = []
-    for name in names:
+    for name in names[: len(default) * directions]:
         if name.lower() not in FUNCTIONS:
             raise UnsupportedError(node.operator, "has an activation that is not known", f"use {', '.join(FUNCTIONS)}")
         kind, defaults = FUNCTIONS[name.lower()]
