@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 from publisher.compiler.step import Step, row_major
 
-READ = "const "
+Stride = int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A typed C pointer expression, and the strides with which the loops walk it, in elements (0: stays).
 
-    `ctype` begins with "const " for what is only read.
+    A stride that is a text is a C pointer to the offset for each index. `ctype` begins with "const " for what is only
+    read.
     """
 
     pointer: str
-    strides: tuple[int, ...]
+    strides: tuple[Stride, ...]
     ctype: str
 
 
@@ -36,7 +37,7 @@ def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], stat
         return
     lengths, strides = merged(shape, [each.strides for each in operands.values()])
     walked = dict(zip(operands, strides, strict=True))
-    staying = {name for name, own in walked.items() if own[-1:] == [0] and operands[name].ctype.startswith(READ)}
+    staying = {name for name, own in walked.items() if own[-1:] == [0] and operands[name].ctype.startswith("const ")}
     elements = {name: f"{name}[{index(own)}]" for name, own in walked.items()}
     step.line("{")
     for name, each in operands.items():
@@ -50,21 +51,26 @@ def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], stat
     step.line("{ " + statement.format(**elements, **words) + " }", *("}" if lengths else ""), "}")
 
 
-def index(strides: Sequence[int]) -> str:
+def index(strides: Sequence[Stride]) -> str:
     """The C expression of an offset: loop variables i0, i1, … times strides."""
-    terms = [f"i{depth}" + ("" if stride == 1 else f" * {stride}") for depth, stride in enumerate(strides) if stride]
-    return " + ".join(terms) or "0"
+    return " + ".join(_term(depth, stride) for depth, stride in enumerate(strides) if stride) or "0"
 
 
-def merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+def _term(depth: int, stride: Stride) -> str:
+    if isinstance(stride, str):
+        return f"{stride}[i{depth}]"
+    return f"i{depth}" if stride == 1 else f"i{depth} * {stride}"
+
+
+def merged(shape: Sequence[int], strides: Sequence[Sequence[Stride]]) -> tuple[list[int], list[list[Stride]]]:
     """The same walk with fewer loops: a dimension joins the one outside it where every operand runs on."""
     lengths: list[int] = []
-    walks: list[list[int]] = [[] for _ in strides]
+    walks: list[list[Stride]] = [[] for _ in strides]
     for depth, length in enumerate(shape):
-        if length == 1:
-            continue
         here = [own[depth] for own in strides]
-        if lengths and all(own[-1] == stride * length for own, stride in zip(walks, here, strict=True)):
+        if length == 1 and not any(isinstance(each, str) for each in here):
+            continue
+        if lengths and all(_runs_on(own[-1], stride, length) for own, stride in zip(walks, here, strict=True)):
             lengths[-1] *= length
             for own, stride in zip(walks, here, strict=True):
                 own[-1] = stride
@@ -73,3 +79,7 @@ def merged(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list
             for own, stride in zip(walks, here, strict=True):
                 own.append(stride)
     return lengths, walks
+
+
+def _runs_on(outer: Stride, inner: Stride, length: int) -> bool:
+    return isinstance(outer, int) and isinstance(inner, int) and outer == inner * length

@@ -40,7 +40,9 @@ def plan_memory(graph: Graph) -> MemoryPlan:
 
 def is_view(node: Node) -> bool:
     """Whether a node's only output is its first input under another shape."""
-    return node.operator in VIEWS
+    # A Dropout with a third input may be in training mode: its operator says.
+    trained = node.operator == "Dropout" and node.has(2)
+    return node.operator in VIEWS and not any(node.outputs[1:]) and not trained
 
 
 def _roots(graph: Graph) -> dict[str, str]:

@@ -1,0 +1,86 @@
+"""What the families that move elements share: a part of one tensor becomes a part of another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from publisher.compiler.graph import C_TYPES, Value
+from publisher.compiler.loops import Operand, Stride, merged, nest
+from publisher.compiler.step import Step, row_major
+
+RUN: Final = 16
+"""Bytes side by side from which on they are copied as a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How a tensor is walked: the element to begin with, and a stride (or a table, see `Operand`) per dimension."""
+
+    value: Value
+    strides: tuple[Stride, ...]
+    start: int = 0
+
+
+def whole(value: Value) -> Walk:
+    """All elements in their order."""
+    return Walk(value, row_major(value.shape))
+
+
+def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
+    """Write loops over `shape` that copy elements: blocks where both walks have them, tiles where they transpose."""
+    if 0 in shape:
+        return
+    size = np.dtype(to.value.dtype).itemsize
+    lengths, (writes, reads) = merged(shape, (to.strides, source.strides))
+    if lengths and writes[-1] == 1 and reads[-1] == 1 and lengths[-1] * size >= RUN:
+        statement, loops = f"__builtin_memcpy(&{{o}}, &{{a}}, {lengths[-1] * size});", [len(lengths) - 1]
+    elif (across := _across(lengths, writes, reads)) is not None:
+        last = len(lengths) - 1
+        step.include("transpose.h")
+        sizes = f"{writes[across]}, &{{a}}, {reads[last]}, {lengths[last]}, {lengths[across]}"
+        statement, loops = f"transpose_{size * 8}(&{{o}}, {sizes});", [across, last]
+    else:
+        statement, loops = "{o} = {a};", []
+    outer = [depth for depth in range(len(lengths)) if depth not in loops]
+    operands = {
+        "o": _operand(step, to, tuple(writes[depth] for depth in outer), size),
+        "a": _operand(step, source, tuple(reads[depth] for depth in outer), size),
+    }
+    nest(step, [lengths[depth] for depth in outer], operands, statement)
+
+
+def fill(step: Step, value: Value, bits: str) -> None:
+    """Write every element; `bits` is a C expression of the element's type."""
+    out = Operand(step.pointer(value.name), (1,), C_TYPES[value.dtype])
+    nest(step, (value.size,), {"o": out}, "{o} = {bits};", bits=bits)
+
+
+def table(step: Step, offsets: Sequence[int]) -> Stride:
+    """A walk's offsets for each index, as a stride where they are one."""
+    steps = {second - first for first, second in pairwise(offsets)}
+    if offsets and offsets[0] == 0 and len(steps) <= 1:
+        return next(iter(steps), 0)
+    return step.constant(np.array(offsets, np.int32))
+
+
+def _across(lengths: Sequence[int], writes: Sequence[Stride], reads: Sequence[Stride]) -> int | None:
+    """The dimension along which elements that are read lie side by side, where those written do along the last."""
+    if len(lengths) < 2 or writes[-1] != 1 or not isinstance(reads[-1], int) or reads[-1] <= 1 or lengths[-1] < 4:
+        return None
+    found = (depth for depth, stride in enumerate(reads) if stride == 1 and lengths[depth] >= 4)
+    depth = next(found, None)
+    return depth if depth is not None and isinstance(writes[depth], int) else None
+
+
+def _operand(step: Step, walk: Walk, strides: tuple[Stride, ...], size: int) -> Operand:
+    """Elements as numbers of their size: nothing is computed, and NaN stays as it is."""
+    ctype = f"uint{size * 8}_t"
+    return Operand(f"((({ctype} *){step.pointer(walk.value.name)}) + {walk.start})", strides, ctype)
+
+
+def at(walk: Walk, start: int) -> Walk:
+    """The same walk from an element further on."""
+    return replace(walk, start=walk.start + start)
