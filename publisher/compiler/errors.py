@@ -12,7 +12,7 @@ class UnsupportedError(ConfigurationError):
     def __init__(self, operator: str, why: str, remedy: str) -> None:
         """`remedy` is what whoever trained the model can do about it."""
         super().__init__(f"the operator {operator} {why}; {remedy}", finding=Finding("operator", remedy, operator))
-        self.operator = operator
+        self.operator, self.why = operator, why
 
 
 class MismatchError(SealedgeError):

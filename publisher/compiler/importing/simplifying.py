@@ -1,0 +1,52 @@
+"""onnxruntime's own offline simplification: constants folded, batch norm folded into convolutions, identities gone."""
+
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from publisher.compiler.importing.parsing import DOMAINS, EXTENSION, graphs
+
+
+def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model after `ORT_ENABLE_BASIC`; as it was where onnxruntime does not take it, or would use its own operators.
+
+    Shapes that onnxruntime inferred come along.
+    """
+    try:
+        after = _optimized(model)
+    except Exception:  # whatever onnxruntime has against it, the model may still be right
+        return model
+    return model if _extensions(after) - _extensions(model) or not _same_interface(model, after) else after
+
+
+def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
+    runtime: Any = import_module("onnxruntime")  # has no types of its own
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder, "simple.onnx"))
+        runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnx.load(options.optimized_model_filepath, load_external_data=False)
+
+
+def _extensions(model: onnx.ModelProto) -> set[str]:
+    return {node.op_type for graph in graphs(model.graph) for node in graph.node if node.domain not in DOMAINS}
+
+
+def _same_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
+    constants = {each.name for each in before.graph.initializer}
+    wanted = [each.name for each in before.graph.input if each.name not in constants]
+    kept = [each.name for each in after.graph.input]
+    return set(wanted) <= set(kept) and [each.name for each in before.graph.output] == [
+        each.name for each in after.graph.output
+    ]
+
+
+def has_extensions(model: onnx.ModelProto) -> bool:
+    """Whether operators of onnxruntime's own are in the model; ONNX infers no shapes for them."""
+    return any(node.domain == EXTENSION for graph in graphs(model.graph) for node in graph.node)
