@@ -5,6 +5,7 @@ the other is served there, each with an enclave of its own. All else comes throu
 the command line, the environment or a file.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -51,6 +52,8 @@ def confine(descriptor: int, *, listening: bool) -> Confined:
     """Keep the descriptor and give up the rest. Files can be opened no more; what is imported is imported."""
     words = isolate(descriptor)
     compiler: Compiler = compile_in_child
+    # What is imported stays: a collection that looked at it would write to pages that two processes share.
+    gc.freeze()
     if IS_LINUX:
         compiler = start_compile_server()
         words.append(SEPARATE_COMPILER)
