@@ -27,11 +27,19 @@ def broadcast(shape: Sequence[int], onto: Sequence[int]) -> tuple[int, ...]:
     return (*([0] * (len(onto) - len(shape))), *own)
 
 
-def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], statement: str, **words: str) -> None:
+def nest(
+    step: Step,
+    shape: Sequence[int],
+    operands: Mapping[str, Operand],
+    statement: str,
+    *,
+    ordered: bool = False,
+    **words: str,
+) -> None:
     """Write loops over `shape`; in `statement`, `{a}` is the element of operand `a`, and `{word}` one of `words`.
 
-    Iterations must not depend on one another: their order is the compiler's. What stays in the innermost loop, which
-    runs over merged dimensions, is read before it, so that the compiler can make vectors of the rest.
+    Iterations must not depend on one another, unless they are `ordered`. What stays in the innermost loop, which runs
+    over merged dimensions, is read before it, so that the compiler can make vectors of the rest.
     """
     if 0 in shape:
         return
@@ -45,7 +53,7 @@ def nest(step: Step, shape: Sequence[int], operands: Mapping[str, Operand], stat
     for depth, length in enumerate(lengths):
         if depth == len(lengths) - 1:
             step.line("{", *(f"{operands[name].ctype} {name}_ = {elements[name]};" for name in sorted(staying)))
-            step.line("INDEPENDENT")
+            step.line("" if ordered else "INDEPENDENT")
         step.line(f"for (int i{depth} = 0; i{depth} < {length}; i{depth}++)")
     elements |= {name: f"{name}_" for name in staying}
     step.line("{ " + statement.format(**elements, **words) + " }", *("}" if lengths else ""), "}")

@@ -11,10 +11,13 @@ FAMILIES: Final = (
     "casts",
     "comparison",
     "elementwise",
+    "indexing",
     "mathematics",
     "matrix",
     "movement",
+    "padding",
     "recurrent",
+    "softmax",
 )
 """The files beside this one that register operators."""
 

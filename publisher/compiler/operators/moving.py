@@ -1,7 +1,7 @@
 """What the families that move elements share: a part of one tensor becomes a part of another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -46,16 +46,16 @@ def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
         statement, loops = "{o} = {a};", []
     outer = [depth for depth in range(len(lengths)) if depth not in loops]
     operands = {
-        "o": _operand(step, to, tuple(writes[depth] for depth in outer), size),
-        "a": _operand(step, source, tuple(reads[depth] for depth in outer), size),
+        "o": bits(step, to.value, tuple(writes[depth] for depth in outer), to.start),
+        "a": bits(step, source.value, tuple(reads[depth] for depth in outer), source.start),
     }
     nest(step, [lengths[depth] for depth in outer], operands, statement)
 
 
-def fill(step: Step, value: Value, bits: str) -> None:
-    """Write every element; `bits` is a C expression of the element's type."""
+def fill(step: Step, value: Value, element: str) -> None:
+    """Write every element; `element` is a C expression of its type."""
     out = Operand(step.pointer(value.name), (1,), C_TYPES[value.dtype])
-    nest(step, (value.size,), {"o": out}, "{o} = {bits};", bits=bits)
+    nest(step, (value.size,), {"o": out}, "{o} = {element};", element=element)
 
 
 def table(step: Step, offsets: Sequence[int]) -> Stride:
@@ -75,12 +75,12 @@ def _across(lengths: Sequence[int], writes: Sequence[Stride], reads: Sequence[St
     return depth if depth is not None and isinstance(writes[depth], int) else None
 
 
-def _operand(step: Step, walk: Walk, strides: tuple[Stride, ...], size: int) -> Operand:
-    """Elements as numbers of their size: nothing is computed, and NaN stays as it is."""
-    ctype = f"uint{size * 8}_t"
-    return Operand(f"((({ctype} *){step.pointer(walk.value.name)}) + {walk.start})", strides, ctype)
+def bits(step: Step, value: Value, strides: tuple[Stride, ...], start: int = 0) -> Operand:
+    """Elements as numbers of their size, whose address may be taken: nothing is computed, NaN stays as it is."""
+    ctype = bits_type(value)
+    return Operand(f"((({ctype} *){step.pointer(value.name)}) + {start})", strides, ctype)
 
 
-def at(walk: Walk, start: int) -> Walk:
-    """The same walk from an element further on."""
-    return replace(walk, start=walk.start + start)
+def bits_type(value: Value) -> str:
+    """The C type of elements as numbers of their size."""
+    return f"uint{np.dtype(value.dtype).itemsize * 8}_t"
