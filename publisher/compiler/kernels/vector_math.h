@@ -17,6 +17,8 @@ INLINE i4 i4_all(int32_t x) { return (i4){x, x, x, x}; }
 INLINE f4 f4_load(const float *from) { return *(const f4_anywhere *)from; }
 INLINE void f4_store(float *to, f4 x) { *(f4_anywhere *)to = x; }
 INLINE f4 f4_where(i4 mask, f4 yes, f4 no) { return (f4)((mask & (i4)yes) | (~mask & (i4)no)); }
+INLINE f4 f4_most(f4 a, f4 b) { return f4_where(a > b, a, b); }
+INLINE float f4_sum(f4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 INLINE f4 f4_abs(f4 x) { return (f4)((i4)x & i4_all(0x7fffffff)); }
 INLINE f4 f4_with_sign_of(f4 x, f4 sign) { return (f4)((i4)x | ((i4)sign & i4_all(INT32_MIN))); }
 /* NaN stays NaN. */
@@ -125,13 +127,20 @@ INLINE f4 f4_gelu_tanh(f4 x) {
     return 0.5f * x * (1.0f + f4_tanh(0x1.988454p-1f * (x + 0x1.6e4e26p-5f * x * x * x)));
 }
 
+/* Fewer than four floats, zeros behind them; nothing else is touched. */
+INLINE f4 f4_load_some(const float *from, int count) {
+    f4 some = f4_all(0.0f);
+    for (int i = 0; i < count; i++) some[i] = from[i];
+    return some;
+}
+
+INLINE void f4_store_some(float *to, f4 x, int count) {
+    for (int i = 0; i < count; i++) to[i] = x[i];
+}
+
 /* `function` of `count` floats; `to` may be `from`. */
 INLINE void f4_map(float *to, const float *from, int count, f4 (*function)(f4)) {
     int i = 0;
     for (; i + 4 <= count; i += 4) f4_store(to + i, function(f4_load(from + i)));
-    if (i == count) return;
-    f4 rest = f4_all(0.0f);
-    for (int k = i; k < count; k++) rest[k - i] = from[k];
-    rest = function(rest);
-    for (int k = i; k < count; k++) to[k] = rest[k - i];
+    if (i < count) f4_store_some(to + i, function(f4_load_some(from + i, count - i)), count - i);
 }
