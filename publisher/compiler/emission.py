@@ -1,14 +1,13 @@
-"""A graph becomes one C program and its weights: a function a node, and `infer`, which calls them in order.
+"""Graphs become one C program and its weights: a function a node, functions that call them in order, and the ABI.
 
-input   │ the input tensors, one after the other, row-major, little-endian
-output  │ the output tensors, likewise
-weights │ every constant, 64-byte aligned
+weights │ every constant, 64-byte aligned, once
 arena   │ what is computed in between (planning.memory)
 scratch │ what one step needs for itself
+kept    │ what is carried from one pass over a sequence to the next (planning.carrying)
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +17,11 @@ from numpy.typing import NDArray
 
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph, Node
+from publisher.compiler.interface import Placed, fixed_interface, fixed_places, repeated_interface, slots
 from publisher.compiler.operators import known_operators
 from publisher.compiler.operators.registry import Emit
 from publisher.compiler.planning.memory import ALIGNMENT, MemoryPlan, is_view, plan_memory
+from publisher.compiler.repeating import Repeated
 from publisher.compiler.step import Step
 
 KERNELS: Final = Path(__file__).with_name("kernels")
@@ -29,34 +30,27 @@ WEIGHTS: Final = "weights.bin"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`source` is C that embeds `weights` as the file `weights.bin`. Sizes are in bytes."""
+    """`source` is C that embeds `weights` as the file `weights.bin`. Sizes are in bytes, the largest there can be."""
 
     source: str
-    weights: bytes
+    weights: bytes = field(repr=False)
     input_bytes: int
     output_bytes: int
     arena_bytes: int
     scratch_bytes: int
 
 
-class _Program:
-    """The program while it is written: the `Storage` of its steps."""
+class _Written:
+    """The program while it is written: what its graphs have in common."""
 
-    def __init__(self, graph: Graph, plan: MemoryPlan) -> None:
-        self._graph, self._plan = graph, plan
+    def __init__(self) -> None:
         self.weights = bytearray()
         self.headers: dict[str, None] = {}
+        self.lines: list[str] = []
+        self.sizes = {"arena": 0, "scratch": 0, "kept": 0}
         self._constants: dict[bytes, int] = {}
-        self._inputs = _offsets(graph, graph.inputs)
-
-    def address(self, name: str) -> str:
-        root = self._plan.roots.get(name, name)
-        data = self._graph.values[root].data
-        if data is not None:
-            return self.constant(data)
-        if root in self._inputs:
-            return f"input + {self._inputs[root]}"
-        return f"arena + {self._plan.offsets[root]}"
+        self._kept: dict[str, int] = {}
+        self._steps = 0
 
     def constant(self, data: NDArray[Any]) -> str:
         content = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -67,70 +61,105 @@ class _Program:
             self.weights += content
         return f"weights + {self._constants[name]}"
 
+    def kept(self, name: str, size: int) -> str:
+        if name not in self._kept:
+            self._kept[name] = self.sizes["kept"]
+            self.sizes["kept"] += -(-size // ALIGNMENT) * ALIGNMENT
+        return f"kept + {self._kept[name]}"
+
+    def function(self, node: Node, step: Step) -> str:
+        """Write the function of a step; the call of it."""
+        name = f"step_{self._steps}"
+        self._steps += 1
+        title = "".join(each for each in node.operator if each.isalnum() or each in "._")
+        self.lines += [f"/* {title} */", f"static NOINLINE void {name}(void) {{", *step.lines, "}"]
+        self.grow(scratch=step.scratch_bytes)
+        return f"{name}();"
+
+    def grow(self, **sizes: int) -> None:
+        for name, size in sizes.items():
+            self.sizes[name] = max(self.sizes[name], size)
+
+
+class _Storage:
+    """The `Storage` of one graph's steps: its values in the arena, its inputs in their places."""
+
+    def __init__(self, written: _Written, graph: Graph, plan: MemoryPlan, places: Mapping[str, str]) -> None:
+        self._written, self._graph, self._plan, self._places = written, graph, plan, places
+
+    def address(self, name: str) -> str:
+        root = self._plan.roots.get(name, name)
+        data = self._graph.values[root].data
+        if data is not None:
+            return self._written.constant(data)
+        return self._places[root] if root in self._places else f"arena + {self._plan.offsets[root]}"
+
+    def constant(self, data: NDArray[Any]) -> str:
+        return self._written.constant(data)
+
+    def kept(self, name: str, size: int) -> str:
+        return self._written.kept(name, size)
+
     def include(self, header: str) -> None:
-        self.headers[header] = None
+        self._written.headers[header] = None
 
 
 def emit(graph: Graph) -> Program:
     """Write the program of a planned graph. Raises `UnsupportedError`, naming the operator."""
+    written = _Written()
+    places, copies = fixed_places(graph)
+    calls, storage = _run(written, graph, places.addresses)
+    outputs = tuple(storage.address(name) for name in graph.outputs)
+    sizes = {"input": _bytes(graph, graph.inputs), "output": _bytes(graph, graph.outputs)}
+    lines = [*places.declarations, *written.lines, *fixed_interface(graph, [*copies, *calls], outputs, sizes)]
+    return _program(written, lines, sizes)
+
+
+def emit_repeated(repeated: Repeated) -> Program:
+    """Write the program of planned graphs for the lengths of one dimension. Raises `UnsupportedError`."""
+    written = _Written()
+    places = slots(repeated.graphs.values())
+    placed = []
+    for count, graph in sorted(repeated.graphs.items(), reverse=True):
+        calls, storage = _run(written, graph, places.addresses)
+        outputs = tuple(storage.address(name) for name in graph.outputs)
+        placed.append(Placed(count, graph, tuple(calls), places.addresses, outputs))
+    lines = [*places.declarations, *written.lines, *repeated_interface(repeated, placed)]
+    return _program(written, lines, {"input": repeated.input_bytes, "output": repeated.output_bytes})
+
+
+def _run(written: _Written, graph: Graph, places: Mapping[str, str]) -> tuple[list[str], _Storage]:
+    """Write the steps of a graph; the calls of them in order, and where its values are."""
     known = known_operators()
-    program = _Program(graph, plan := plan_memory(graph))
-    steps = [(node, _step(node, graph, program, known)) for node in graph.nodes if not is_view(node)]
-    scratch = max((step.scratch_bytes for _, step in steps), default=0)
-    sizes = {
-        "input": sum(graph.values[name].bytes for name in graph.inputs),
-        "output": sum(graph.values[name].bytes for name in graph.outputs),
-        "arena": plan.arena_bytes,
-        "scratch": scratch,
-    }
-    out = _outputs(graph, program)
-    source = _source(steps, program, sizes, out)
-    return Program(source, bytes(program.weights), sizes["input"], sizes["output"], sizes["arena"], scratch)
+    plan = plan_memory(graph)
+    written.grow(arena=plan.arena_bytes)
+    storage = _Storage(written, graph, plan, places)
+    steps = [(node, _step(node, graph, storage, known)) for node in graph.nodes if not is_view(node)]
+    return [written.function(node, step) for node, step in steps], storage
 
 
-def _step(node: Node, graph: Graph, program: _Program, known: Mapping[str, Emit]) -> Step:
+def _step(node: Node, graph: Graph, storage: _Storage, known: Mapping[str, Emit]) -> Step:
     if node.operator not in known:
         raise UnsupportedError(node.operator, "is not known", "replace it, or use the fallback")
-    step = Step(graph, program)
+    step = Step(graph, storage)
     known[node.operator](node, step)
     return step
 
 
-def _offsets(graph: Graph, names: tuple[str, ...]) -> dict[str, int]:
-    offsets, at = {}, 0
-    for name in names:
-        offsets[name] = at
-        at += graph.values[name].bytes
-    return offsets
+def _bytes(graph: Graph, names: Sequence[str]) -> int:
+    return sum(graph.values[name].bytes for name in names)
 
 
-def _outputs(graph: Graph, program: _Program) -> list[str]:
-    offsets = _offsets(graph, graph.outputs)
-    return [
-        f"__builtin_memcpy(output + {offsets[name]}, {program.address(name)}, {graph.values[name].bytes});"
-        for name in graph.outputs
-    ]
-
-
-def _source(steps: list[tuple[Node, Step]], program: _Program, sizes: Mapping[str, int], out: list[str]) -> str:
-    lines = [
+def _program(written: _Written, lines: list[str], sizes: Mapping[str, int]) -> Program:
+    head = [
         "/* Made by sealedge build. */",
         '#include "module.h"',
-        *(f'#include "{header}"' for header in sorted(program.headers)),
+        *(f'#include "{header}"' for header in sorted(written.headers)),
         f"static const unsigned char weights[] __attribute__((aligned({ALIGNMENT}))) = {{",
         f'#embed "{WEIGHTS}" if_empty(0)',
         "};",
-        *(f"unsigned char {name}[{sizes[name]} + 1] ALIGNED;" for name in ("input", "output")),
-        *(f"static unsigned char {name}[{sizes[name]} + 1] ALIGNED;" for name in ("arena", "scratch")),
-        *(
-            f"EXPORT({name}_size) unsigned {name}_size(void) {{ return {sizes[name]}; }}"
-            for name in ("input", "output")
-        ),
+        *(f"static unsigned char {name}[{size} + 1] ALIGNED;" for name, size in written.sizes.items()),
     ]
-    for number, (node, step) in enumerate(steps):
-        title = "".join(each for each in node.operator if each.isalnum() or each in "._")
-        lines += [f"/* {title} */", f"static NOINLINE void step_{number}(void) {{", *step.lines, "}"]
-    calls = [f"step_{number}();" for number in range(len(steps))]
-    lines += ["EXPORT(infer) int infer(void) {", "invalid = 0;", *calls, *out]
-    lines += [f"return invalid ? -1 : {sizes['output']};", "}", ""]
-    return "\n".join(lines)
+    source = "\n".join([*head, *lines, ""])
+    arena, scratch = written.sizes["arena"] + written.sizes["kept"], written.sizes["scratch"]
+    return Program(source, bytes(written.weights), sizes["input"], sizes["output"], arena, scratch)

@@ -1,6 +1,7 @@
 """One node's C: what an operator writes, and what it asks for while it does."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -19,8 +20,16 @@ class Storage(Protocol):
         """Keep a constant among the weights, 64-byte aligned, once; its address as a C expression."""
         ...
 
+    def kept(self, name: str, size: int) -> str:
+        """Bytes that last from one pass over a sequence to the next, the same for the same name; their address."""
+        ...
+
     def include(self, header: str) -> None:
         """Use a header of kernels/."""
+        ...
+
+    def define(self, text: str) -> None:
+        """Write C before all steps, once."""
         ...
 
 
@@ -54,10 +63,21 @@ class Step:
         self.scratch_bytes += -(-size * itemsize // 64) * 64
         return f"(({C_TYPES[dtype]} *)(scratch + {start}))"
 
+    def kept(self, name: str, size: int) -> str:
+        """The address of so many bytes that last until the next pass over a sequence, under a name."""
+        return f"({self._storage.kept(name, size)})"
+
     def include(self, *headers: str) -> None:
         """Use headers of kernels/, e.g. "gemm.h"."""
         for header in headers:
             self._storage.include(header)
+
+    def function(self, kind: str, head: str, *lines: str) -> str:
+        """Define a C function beside the step, e.g. `("finish", "INLINE f4 {}(f4 x)", "return x;")`; its name."""
+        body = "\n".join((" {", *lines, "}"))
+        name = f"{kind}_{sha256((head + body).encode()).hexdigest()[:16]}"
+        self._storage.define(head.format(name) + body)
+        return name
 
     def line(self, *lines: str) -> None:
         """Add C statements. A step that finds its input impossible (an index out of range) sets `invalid = 1`."""
