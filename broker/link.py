@@ -195,10 +195,11 @@ class Link:
         withheld = record.session_present and record.limits.withholds_retained and not self._greeted
         self._begin_anew_at = time.monotonic() + QUEUED_SECONDS if withheld else None
         self._greeted = True
-        address = str(self._settings.address)
-        self._stepping.tell(noted(Note.CONNECTED, broker=address, session_present=record.session_present))
         if self._leave_until is None:
             self._stepping.greet()
+        # Told last: whoever waits for it may rely on the subscriptions, which are sent by now.
+        address = str(self._settings.address)
+        self._stepping.tell(noted(Note.CONNECTED, broker=address, session_present=record.session_present))
 
     def _begin_anew_if_due(self) -> None:
         """A party that was just started, and whose old session the broker keeps but sends nothing retained into.

@@ -38,7 +38,7 @@ class ThreadedLink:
         self._thread = Thread(target=self._run, name=f"link {party.client_id}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread and wait until the broker has accepted the connection.
+        """Start the thread and wait until the broker has accepted the connection and was sent the subscriptions.
 
         Raises:
             TransportError: it has not within the start timeout; the link is stopped then.

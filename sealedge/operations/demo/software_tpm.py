@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,18 +18,18 @@ import broker
 from protocol.errors import ConfigurationError, Finding, TransportError
 
 HOST: Final = "127.0.0.1"
-START_SECONDS: Final = 5.0
+START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
-PORT_TRIES: Final = 8
 
 _LAUNCHER: Final = Path(broker.__file__).with_name("launcher.py")
 
 
 class SoftwareTpm:
-    """A swtpm from `start` to `stop`, or for a `with` block. It ends with the thread that started it.
+    """A swtpm for a `with` block. It ends with the thread that started it.
 
-    `folder` keeps its seeds and non-volatile memory; starting it again there is what switching a machine off and on
-    is for its TPM. Raises `ConfigurationError` where swtpm is not installed.
+    `folder` keeps its seeds and non-volatile memory. Within the block, `stop` and `start` are what switching a machine
+    off and on is for its TPM; its two ports stay its own meanwhile. Raises `ConfigurationError` where swtpm is not
+    installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,6 +38,7 @@ class SoftwareTpm:
             finding = Finding("swtpm", "the program", "none: apt install swtpm tpm2-tools")
             raise ConfigurationError("swtpm is not installed", finding=finding)
         self._program, self._folder, self._port = program, folder, 0
+        self._held: tuple[socket.socket, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,15 +49,14 @@ class SoftwareTpm:
     def start(self) -> Self:
         """Start it and wait until it listens. Raises `TransportError`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for _ in range(1 if self._port else PORT_TRIES):
-            port = self._port or _two_free_ports()
-            self._process = self._spawn(port)
-            if self._listens(port + 1):
-                self._port = port
-                return self
-            # Another program was faster to take one of the two.
+        if not self._held:
+            self._held = _two_held_ports()
+            self._port = int(self._held[0].getsockname()[1])
+        self._process = self._spawn(self._port)
+        if not self._listens(self._port + 1):
             self.stop()
-        raise TransportError("swtpm does not come up")
+            raise TransportError("swtpm does not come up")
+        return self
 
     def stop(self) -> None:
         """End it: its PCRs are gone, its seeds stay. Does nothing where it does not run."""
@@ -69,13 +70,23 @@ class SoftwareTpm:
             process.kill()
             process.wait()
 
+    def close(self) -> None:
+        """End it for good: its ports are anybody's again."""
+        self.stop()
+        _close(self._held)
+        self._held = ()
+
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()
 
     def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
         launcher = (sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), "")
@@ -102,14 +113,22 @@ class SoftwareTpm:
         return False
 
 
-def _two_free_ports() -> int:
-    """The lower of two neighbouring ports that are free at this moment."""
+def _two_held_ports() -> tuple[socket.socket, socket.socket]:
+    """Two neighbouring ports, bound but not listened on: no other program is given them as free ones."""
     while True:
-        with socket.socket() as lower, socket.socket() as upper:
+        lower, upper = socket.socket(), socket.socket()
+        try:
             lower.bind((HOST, 0))
-            port = int(lower.getsockname()[1])
-            try:
-                upper.bind((HOST, port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+            upper.bind((HOST, int(lower.getsockname()[1]) + 1))
+        except (OSError, OverflowError):
+            _close((lower, upper))
+            continue
+        for each in (lower, upper):
+            # Set when they are bound: swtpm, which sets it too, may bind them as well, and nobody could before.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return lower, upper
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for each in sockets:
+        each.close()

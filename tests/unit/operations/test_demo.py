@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_a_missing_swtpm_is_one_line_and_no_lesser_tee(tmp_path: Path, monkeypat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="swtpm is not installed"):
         SoftwareTpm(tmp_path)
+
+
+def test_the_ports_of_a_swtpm_stay_its_own_while_it_is_off(tmp_path: Path) -> None:
+    need("swtpm")
+    with SoftwareTpm(tmp_path) as tpm:
+        before, port = tpm.tcti, tpm._port
+        tpm.stop()
+        for each in (port, port + 1):
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", each))
+            with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+                other.connect(("127.0.0.1", each))
+        tpm.start()
+        assert tpm.tcti == before
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
 
 
 @pytest.mark.slow
