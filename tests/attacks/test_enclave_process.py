@@ -41,6 +41,7 @@ def port() -> Iterator[str]:
         yield str(listening.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_unconfined_nearly_all_of_it_works(port: str) -> None:
     """What the other tests see refused is tried for real."""
     found = probe("free", port)
@@ -58,10 +59,12 @@ def test_inside_the_process_all_of_it_is_refused(port: str, mode: str) -> None:
     assert {name: found[name] for name in LEFT} == dict.fromkeys(LEFT, "done")
 
 
+@pytest.mark.slow
 def test_the_enclave_still_compiles_through_its_server(port: str) -> None:
     assert probe("enclave", port)["compile"] == "done"
 
 
+@pytest.mark.slow
 def test_without_the_filter_there_is_still_no_file_and_no_network(port: str) -> None:
     """Each layer by itself: the words are claims of their own, and each must hold where another is missing."""
     found = probe("isolated", port)
@@ -76,6 +79,7 @@ def test_without_the_filter_there_is_still_no_file_and_no_network(port: str) -> 
     assert found["become root"] == "EPERM"
 
 
+@pytest.mark.slow
 def test_the_agents_own_user_reads_nothing_of_it() -> None:
     """As that user: the same attacks find a secret in a process that is not confined, and nothing in the enclave."""
     found = spy()
@@ -86,6 +90,7 @@ def test_the_agents_own_user_reads_nothing_of_it() -> None:
     assert found["enclave serves"] == "yes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", ["SIGSEGV", "SIGABRT"])
 def test_a_crash_leaves_no_core(signal: str) -> None:
     found = spy(signal)
@@ -93,6 +98,7 @@ def test_a_crash_leaves_no_core(signal: str) -> None:
     assert found["core"] == "none"
 
 
+@pytest.mark.slow
 def test_a_debugger_dumps_nothing_of_it() -> None:
     found = spy("gcore")
     if found["gcore"] == "absent":

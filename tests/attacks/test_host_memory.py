@@ -72,6 +72,7 @@ def host_of(world: World, folder: Path) -> HostProcess:
     return HostProcess(configuration, folder)
 
 
+@pytest.mark.slow
 def test_the_hosts_memory_holds_no_plaintext_and_no_key(world: Known, tmp_path: Path) -> None:
     host = host_of(world, tmp_path)
     try:

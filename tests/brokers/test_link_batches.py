@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+import pytest
+
 from broker.connection import Connection
 from broker.embedded import Embedded
 from broker.link import MOST_TOGETHER
@@ -85,6 +87,7 @@ def test_a_message_carries_how_long_it_is_worth_something(shared_broker: Embedde
     assert seen[1].useless_at is None
 
 
+@pytest.mark.slow
 def test_acknowledgements_do_not_wait_for_a_full_window(shared_broker: Embedded) -> None:
     """iotcore takes nothing more from a client that owes it too many: both would wait for each other for ever."""
     asker, server = Recorder("bw-asker", "bw/replies"), Batches("bw-server", "bw/requests")

@@ -262,6 +262,7 @@ def test_a_broker_that_is_not_there_is_named_after_the_last_try() -> None:
     assert len(party.notes("disconnected")) == 2
 
 
+@pytest.mark.slow
 def test_a_network_fault_is_retried_for_ever_by_default(shared_broker: Embedded) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

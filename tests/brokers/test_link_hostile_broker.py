@@ -276,6 +276,7 @@ def test_what_comes_before_the_connack_reaches_no_party() -> None:
     assert party.payloads == [b"good"]
 
 
+@pytest.mark.slow
 def test_a_broker_that_never_answers_is_left() -> None:
     party = Recorder("p")
     with FakeBroker(Peer.hold) as broker:
@@ -312,6 +313,7 @@ def test_stopping_ends_although_the_broker_acknowledges_nothing() -> None:
     assert party.notes("left-unsent") == [{"publications": 1}]
 
 
+@pytest.mark.slow
 def test_goodbye_is_heard_although_unread_messages_wait() -> None:
     """Closing a socket with unread bytes resets the connection, which a broker may take for a crash."""
     heard: list[bytes] = []
@@ -423,6 +425,7 @@ def test_an_exception_of_the_party_is_counted_and_the_delivery_acknowledged() ->
     assert "secret" not in str(party.noted)
 
 
+@pytest.mark.slow
 @given(noise=st.lists(st.binary(max_size=40), min_size=1, max_size=20), valid=st.booleans())
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_noise_never_ends_the_link(noise: list[bytes], valid: bool) -> None:

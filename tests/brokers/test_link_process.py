@@ -128,6 +128,7 @@ def test_an_exception_of_a_strict_party_reaches_who_stops_it(shared_broker: Embe
         link.stop()
 
 
+@pytest.mark.slow
 def test_deadlines_are_kept_to_the_hundredth(shared_broker: Embedded) -> None:
     party = Recorder("de-party")
     with threaded(party, shared_broker.url) as link:

@@ -46,6 +46,7 @@ def talkative_world() -> World:
     return world
 
 
+@pytest.mark.slow
 def test_everything_that_is_said_is_of_the_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
     plaintexts = record_plaintexts(monkeypatch)
     world = talkative_world()

@@ -113,6 +113,7 @@ def test_the_wrong_endorsements(vectors: Path, entry: dict[str, Any]) -> None:
         appraise({name: part for name, part in parts.items() if name != kind}, now)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", VALID)
 def test_damage_to_real_evidence(vectors: Path, entry: dict[str, Any]) -> None:
     parts, now = parts_of(vectors, entry)

@@ -1,5 +1,6 @@
 """Over any broker, with crashes on both sides: every request ends once, rightly, and is handed over once (P7, P12)."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,7 @@ class Simulation:
         self.world.broker.advance(600)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), FAULTS, st.lists(ACTS, min_size=3, max_size=12), st.booleans())
 def test_every_request_ends_once_and_rightly(seed: int, faults: Faults, acts: list[str], one_shot: bool) -> None:

@@ -58,6 +58,7 @@ def test_one_command_enrols_a_tpm_of_this_machine(run: Run, plant: Path) -> None
     assert list(Path("plant/authority/tpm").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_three_files_enrol_a_tpm_elsewhere(run: Run, plant: Path) -> None:
     steps = (
         ("tee", "identity", "--config", str(plant), "--out", "identity.json"),
@@ -75,6 +76,7 @@ def test_three_files_enrol_a_tpm_elsewhere(run: Run, plant: Path) -> None:
     assert "nonce-unknown" in warned
 
 
+@pytest.mark.slow
 def test_a_certificate_is_asked_for_in_vain(run: Run, plant: Path) -> None:
     Path("roots.pem").write_text("")
     code, _, warned = run("tee", "enrol", "east", "--fleet", "plant", "--ek-roots", "roots.pem")

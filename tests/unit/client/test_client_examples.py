@@ -44,6 +44,7 @@ def test_sensor(fleet: LiveFleet) -> None:
     assert said == "[0.] ('low',) by agent-1, scan version 1\n"
 
 
+@pytest.mark.slow
 def test_many_readings(fleet: LiveFleet, tmp_path: Path) -> None:
     np.save(tmp_path / "readings.npy", np.ones((3, 2, 2), dtype="float32"))
     said = run("many_readings.py", fleet.write(Role.SENSOR, "example-many"), tmp_path / "readings.npy")

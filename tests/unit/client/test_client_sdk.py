@@ -69,6 +69,7 @@ def test_what_the_enclave_refuses_is_raised_with_its_reason(fleet: LiveFleet) ->
     assert caught.value.reason is Reason.INPUT_INVALID
 
 
+@pytest.mark.slow
 def test_what_nobody_answers_is_raised_with_what_stood_in_the_way(fleet: LiveFleet) -> None:
     with Sensor(fleet.write(Role.SENSOR, "nobody", agent="agent-9")) as sensor:
         with pytest.raises(TransportError) as caught:

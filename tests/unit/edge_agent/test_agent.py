@@ -338,6 +338,7 @@ def test_the_schedule_is_calm_again_only_after_a_calm_run() -> None:
     assert restarts.is_due(NOW + 1001 + CALM_SECONDS)
 
 
+@pytest.mark.slow
 def test_an_agent_over_a_real_process_survives_its_death(tmp_path: Path) -> None:
     with EnclaveProcess(CONFIGURATION, COMMAND) as process:
         agent = Agent(process.start, FakeAttester(), ChunkFetcher(TOPICS, ChunkCache(tmp_path)))

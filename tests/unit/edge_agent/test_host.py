@@ -98,6 +98,7 @@ def test_an_enclave_killed_between_two_calls_is_noticed_at_the_next(running: Enc
         say(running, b"hello")
 
 
+@pytest.mark.slow
 def test_a_fault_inside_ends_the_process_and_quotes_nothing(
     running: EnclaveProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_fault_inside_ends_the_process_and_quotes_nothing(
     assert SECRET not in str(crashed.value) + "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_an_enclave_that_hangs_is_ended(running: EnclaveProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "answer_seconds", 0.2)
     running.start()
@@ -124,6 +126,7 @@ def test_signals_to_the_group_do_not_end_the_enclave(running: EnclaveProcess) ->
     assert say(running, b"hello") == (Publication("echo", b"hello"),)
 
 
+@pytest.mark.slow
 def test_a_new_start_ends_the_process_before(running: EnclaveProcess) -> None:
     before = running.pid
     assert before is not None
@@ -131,6 +134,7 @@ def test_a_new_start_ends_the_process_before(running: EnclaveProcess) -> None:
     assert not alive(before)
 
 
+@pytest.mark.slow
 @LINUX
 def test_the_enclave_ends_with_its_host(tmp_path: Path) -> None:
     """The host is killed while its enclave computes: closing the socket alone would not end that."""
@@ -153,6 +157,7 @@ def test_the_enclave_ends_with_its_host(tmp_path: Path) -> None:
     assert eventually(lambda: not alive(pid))
 
 
+@pytest.mark.slow
 def test_no_process_is_left_after_the_context() -> None:
     with EnclaveProcess(CONFIGURATION, COMMAND) as process:
         pid = process.pid
@@ -175,11 +180,13 @@ def test_a_command_that_ends_at_once_is_a_crash() -> None:
     assert process.pid is None
 
 
+@pytest.mark.slow
 def test_a_descriptor_that_is_none_is_a_misuse() -> None:
     command = [sys.executable, "-I", "-c", MAIN, str(ROOT), "not-a-number"]
     assert subprocess.run(command, check=False).returncode == 64
 
 
+@pytest.mark.slow
 def test_the_real_enclave_refuses_a_configuration_that_nobody_can_use() -> None:
     """`CONFIGURATION` names an authority key that is none: the enclave says so, and its process ends."""
     process = EnclaveProcess(CONFIGURATION)

@@ -119,6 +119,7 @@ def test_every_entry_stands_by_its_name(installation: Path) -> None:
     assert all(len(bytes.fromhex(digest)) == 32 for name, digest in entries.items() if name != "python")
 
 
+@pytest.mark.slow
 def test_all_that_the_enclave_imports_is_measured() -> None:
     """Ask an enclave's own interpreter which files it loaded; what `site` runs at its start is not the enclave's."""
     program = (

@@ -82,6 +82,7 @@ def test_an_enclave_in_place_serves_and_says_where_it_is(tmp_path: Path) -> None
     assert not [each for each in threading.enumerate() if each.name == "enclave"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "demanded"), [(EnclaveInPlace, "seccomp"), (EnclaveProcess, "in-place"), (EnclaveProcess, "no-such")]
 )
@@ -140,6 +141,7 @@ def listening() -> Iterator[int]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_one_host_after_the_other_has_an_enclave_of_its_own(listening: int) -> None:
     place = EnclaveOverVsock(CONFIGURATION, lambda seconds: socket.create_connection(("127.0.0.1", listening), seconds))
     for _ in range(3):
@@ -203,6 +205,7 @@ def test_addresses() -> None:
 # In the middle of a request
 
 
+@pytest.mark.slow
 def test_an_enclave_killed_while_it_computes_leaves_no_request_in_silence(tmp_path: Path) -> None:
     """The first attempt dies with the enclave; its successor answers the same request, sent again by the sensor."""
     found = world(module=performing(SPIN + ECHO.replace("local.get 3", "i32.const 4096")))

@@ -1,24 +1,21 @@
 """The demonstration's model: what the Wasm module says is what numpy says, and the build is the same each time."""
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.datasets import load_breast_cancer
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from edge_agent.enclave.runtime import Module, Runtime
 from guests import toolchain
 from guests.breast_cancer.build import HERE, LABELS, BuiltModel, build, held_out
-from guests.breast_cancer.train import SEED, Network, c_header, malignant, patients, train
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
 
@@ -38,8 +35,19 @@ def module(built) -> Iterator[Module]:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
-    return train(patients()[0])
+def training() -> ModuleType:
+    """Imported here: scikit-learn takes seconds, in every process that only collects the tests."""
+    return importlib.import_module("guests.breast_cancer.train")
+
+
+@pytest.fixture(scope="module")
+def everyone():
+    return importlib.import_module("sklearn.datasets").load_breast_cancer()
+
+
+@pytest.fixture(scope="module")
+def network(training):
+    return training.train(training.patients()[0])
 
 
 def probabilities(module: Module, inputs: np.ndarray) -> np.ndarray:
@@ -48,10 +56,11 @@ def probabilities(module: Module, inputs: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
-def test_the_module_is_as_good_as_the_network(built, module, network):
+@pytest.mark.slow
+def test_the_module_is_as_good_as_the_network(built, module, network, training):
     unseen = held_out()
     computed = probabilities(module, unseen.inputs)
-    expected = malignant(network, unseen.inputs)
+    expected = training.malignant(network, unseen.inputs)
     assert np.abs(computed[:, 1] - expected).max() <= 1e-6
     assert np.abs(computed.sum(axis=1) - 1).max() <= 1e-6
     assert int((computed.argmax(axis=1) == unseen.labels).sum()) == built.correct
@@ -64,35 +73,36 @@ def test_the_model_learned_more_than_the_larger_class(built):
     assert built.accuracy > max(labels.mean(), 1 - labels.mean()) + 0.25
 
 
-def test_held_out_patients_were_not_trained_on():
-    seen, unseen = patients()
-    everyone = load_breast_cancer().data
-    assert len(seen.inputs) + len(unseen.inputs) == len(everyone) == 569
+def test_held_out_patients_were_not_trained_on(training, everyone):
+    seen, unseen = training.patients()
+    assert len(seen.inputs) + len(unseen.inputs) == len(everyone.data) == 569
     assert {row.tobytes() for row in seen.inputs}.isdisjoint(row.tobytes() for row in unseen.inputs)
     assert abs(seen.labels.mean() - unseen.labels.mean()) < 0.01
 
 
-def test_label_1_is_malignant():
-    data = load_breast_cancer()
+def test_label_1_is_malignant(everyone):
     unseen = held_out()
-    at = [int(np.flatnonzero((data.data.astype(np.float32) == row).all(axis=1))[0]) for row in unseen.inputs[:20]]
-    assert [str(data.target_names[data.target[each]]) for each in at] == [LABELS[label] for label in unseen.labels[:20]]
+    at = [int(np.flatnonzero((everyone.data.astype(np.float32) == row).all(axis=1))[0]) for row in unseen.inputs[:20]]
+    assert [str(everyone.target_names[everyone.target[each]]) for each in at] == [
+        LABELS[label] for label in unseen.labels[:20]
+    ]
 
 
-def test_folding_the_scaler_changes_nothing(network):
-    seen, unseen = patients()
-    classifier = MLPClassifier((16,), solver="lbfgs", alpha=1.0, max_iter=2000, random_state=SEED)
-    pipeline = make_pipeline(StandardScaler(), classifier).fit(seen.inputs.astype(np.float64), seen.labels)
+def test_folding_the_scaler_changes_nothing(network, training):
+    make_pipeline = importlib.import_module("sklearn.pipeline").make_pipeline
+    seen, unseen = training.patients()
+    classifier = training.MLPClassifier((16,), solver="lbfgs", alpha=1.0, max_iter=2000, random_state=training.SEED)
+    pipeline = make_pipeline(training.StandardScaler(), classifier).fit(seen.inputs.astype(np.float64), seen.labels)
     expected = pipeline.predict_proba(unseen.inputs.astype(np.float64))[:, 1]
-    assert np.abs(malignant(network, unseen.inputs) - expected).max() <= 1e-4
+    assert np.abs(training.malignant(network, unseen.inputs) - expected).max() <= 1e-4
 
 
 @settings(deadline=None)
 @given(MEASUREMENTS)
-def test_any_measurements_give_what_numpy_gives(module, network, measurements):
+def test_any_measurements_give_what_numpy_gives(module, network, training, measurements):
     computed = probabilities(module, measurements[None])[0]
     with np.errstate(over="ignore"):
-        expected = malignant(network, measurements[None])[0]
+        expected = training.malignant(network, measurements[None])[0]
     assert abs(computed[1] - expected) <= 1e-6
     assert abs(computed[0] + computed[1] - 1) <= 1e-6
 
@@ -121,12 +131,13 @@ def test_the_schema_says_what_the_module_takes_and_gives(built, module):
     assert built.outputs[0].labels == ("benign", "malignant")
 
 
+@pytest.mark.slow
 def test_the_same_bytes_come_out_of_another_build(built, tmp_path):
     assert build(tmp_path).path.read_bytes() == built.path.read_bytes()
 
 
-def test_weights_are_written_exactly(network):
-    written = [float.fromhex(word.strip("{} ;\nf")) for word in words_of(c_header(network), "OUTPUT_WEIGHTS")]
+def test_weights_are_written_exactly(network, training):
+    written = [float.fromhex(word.strip("{} ;\nf")) for word in words_of(training.c_header(network), "OUTPUT_WEIGHTS")]
     assert np.array_equal(np.float32(written), network.output_weights)
 
 

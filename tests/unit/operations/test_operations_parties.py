@@ -133,6 +133,7 @@ def test_what_another_process_packages_is_noticed(
         looking.join()
 
 
+@pytest.mark.slow
 def test_an_agents_enclave_runs_in_a_process_that_ends_with_it(fleet: Fleet) -> None:
     with ExitStack() as closing:
         agent = build_agent(agent_of(fleet), closing, now=NOW)
@@ -143,6 +144,22 @@ def test_an_agents_enclave_runs_in_a_process_that_ends_with_it(fleet: Fleet) -> 
     assert enclave is not None
     with pytest.raises(EnclaveCrashedError):
         enclave.connected(NOW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_agent_keeps_nothing_where_its_settings_say_so(keeps: bool, fleet: Fleet, closing: ExitStack) -> None:
+    settings = agent_of(fleet).model_copy(update={"keep_models": keeps})
+    state = settings.path(settings.state)
+    kept = [state / "models" / "m.lease", state / "models" / "m.code", state / "bytecode"]
+    kept[0].parent.mkdir(parents=True, mode=0o700)
+    for path in kept:
+        path.write_bytes(b"x")
+        path.chmod(0o600)
+    agent = build_agent(settings, closing, now=NOW)
+    assert [path.exists() for path in kept] == [keeps] * 3
+    nothing = [event for event in agent.connected(NOW) if isinstance(event, Noted) and event.what == "bytecode-refused"]
+    assert bool(nothing) == keeps
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_a_tpm_proves_its_key_and_the_agent_may_run_there(fleet: Fleet, east: Ag
     assert chips(fleet, "east") == {chip} == {bytes.fromhex(identity.chip)}
 
 
+@pytest.mark.slow
 def test_the_ceremony_goes_by_files_that_hold_no_secret(fleet: Fleet, east: AgentSettings, tmp_path: Path) -> None:
     identify(east).write(tmp_path / "identity")
     found = asked(fleet, Identity.read_untrusted(tmp_path / "identity"))
@@ -105,6 +106,7 @@ def test_the_ceremony_goes_by_files_that_hold_no_secret(fleet: Fleet, east: Agen
     assert accept_answer(fleet.folder, Answer.read_untrusted(tmp_path / "answer"), NOW).hex() == answer.chip
 
 
+@pytest.mark.slow
 def test_an_answer_counts_once(fleet: Fleet, east: AgentSettings) -> None:
     answer = activate(east, asked(fleet, identify(east)))
     accept_answer(fleet.folder, answer, NOW)
@@ -119,12 +121,14 @@ def test_a_wrong_answer_is_refused_and_the_right_one_still_counts(fleet: Fleet, 
     accept_answer(fleet.folder, answer, NOW)
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_late_is_refused(fleet: Fleet, east: AgentSettings) -> None:
     answer = activate(east, asked(fleet, identify(east)))
     with pytest.raises(FreshnessError):
         accept_answer(fleet.folder, answer, NOW + PENDING_SECONDS + 1)
 
 
+@pytest.mark.slow
 def test_an_old_challenge_is_replaced_by_the_next(fleet: Fleet, east: AgentSettings) -> None:
     identity = identify(east)
     old, new = activate(east, asked(fleet, identity)), activate(east, asked(fleet, identity))
@@ -136,6 +140,7 @@ def test_an_old_challenge_is_replaced_by_the_next(fleet: Fleet, east: AgentSetti
 # Who cannot answer
 
 
+@pytest.mark.slow
 def test_another_tpm_cannot_answer(fleet: Fleet, east: AgentSettings, tmp_path: Path) -> None:
     with machine(tmp_path / "other") as other:
         west = led_to(fleet, "west", other)
@@ -147,6 +152,7 @@ def test_another_tpm_cannot_answer(fleet: Fleet, east: AgentSettings, tmp_path: 
             activate(west, found.model_copy(update={"chip": identify(west).chip}))
 
 
+@pytest.mark.slow
 def test_a_key_of_one_tpm_under_the_name_of_another_cannot_answer(
     fleet: Fleet, east: AgentSettings, tmp_path: Path
 ) -> None:
@@ -167,6 +173,7 @@ def altered(public: bytes, bits: int) -> bytes:
     return public[:6] + attributes.to_bytes(4, "big") + public[10:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN, RESTRICTED, SIGN, DECRYPT], ids=hex)
 @pytest.mark.parametrize("name", ["ak", "ek"])
 def test_a_key_that_could_leave_or_sign_lies_is_not_challenged(
@@ -179,6 +186,7 @@ def test_a_key_that_could_leave_or_sign_lies_is_not_challenged(
     assert not (fleet.folder.authority / "tpm").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ak", "ek"])
 def test_a_key_whose_name_is_a_sha1_is_not_challenged(fleet: Fleet, east: AgentSettings, name: str) -> None:
     """Who finds two keys of one name could have a key of software take the place of the TPM's."""
@@ -190,6 +198,7 @@ def test_a_key_whose_name_is_a_sha1_is_not_challenged(fleet: Fleet, east: AgentS
     assert not (fleet.folder.authority / "tpm").exists()
 
 
+@pytest.mark.slow
 def test_attributes_that_lie_make_a_challenge_that_nobody_answers(fleet: Fleet, east: AgentSettings) -> None:
     """Another attribute, which is not checked, still changes the name that the challenge is for."""
     user_with_auth = 1 << 6
@@ -199,11 +208,13 @@ def test_attributes_that_lie_make_a_challenge_that_nobody_answers(fleet: Fleet, 
         activate(east, found)
 
 
+@pytest.mark.slow
 def test_a_chip_that_is_not_the_keys_is_refused(fleet: Fleet, east: AgentSettings) -> None:
     with pytest.raises(AuthenticationError, match="another chip"):
         asked(fleet, identify(east).model_copy(update={"chip": "00" * 32}))
 
 
+@pytest.mark.slow
 def test_challenges_are_made_where_the_authority_is(fleet: Fleet, east: AgentSettings) -> None:
     shutil.rmtree(fleet.folder.authority)
     with pytest.raises(ConfigurationError, match="authority"):
@@ -223,6 +234,7 @@ def test_bytes_of_anybody_are_no_document(data: bytes) -> None:
             kind.parse_untrusted(data, "file")
 
 
+@pytest.mark.slow
 def test_a_document_of_another_kind_or_with_more_in_it_is_refused(east: AgentSettings) -> None:
     said = identify(east).model_dump_json()
     assert Identity.parse_untrusted(said.encode(), "file").model_dump_json() == said

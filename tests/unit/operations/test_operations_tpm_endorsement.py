@@ -190,6 +190,7 @@ def made_by_swtpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_tpm_with_a_certificate_is_vouched_for_by_its_maker_alone(made_by_swtpm: Path, tmp_path: Path) -> None:
     now = time.time() + 60
     fleet = create_fleet(tmp_path / "plant", FleetPlan("plant", tee=Tier.TPM), now=now, randomness=os.urandom)

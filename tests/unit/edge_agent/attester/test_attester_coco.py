@@ -257,6 +257,7 @@ def dripping(first: bytes) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
 def test_a_service_that_drips_is_cut_off(first: bytes) -> None:
     started = time.monotonic()

@@ -104,6 +104,7 @@ def test_a_program_that_fails_is_told_in_its_last_words(script: str, said: str) 
     assert "first" not in caught.value.diagnostics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     ["sleep 60", "exec >&- 2>&-; sleep 60", "sleep 60 & echo done", "while :; do echo noise >&2; done"],
@@ -128,6 +129,7 @@ def test_nothing_that_a_program_started_outlives_it(tmp_path: Path) -> None:
     pytest.fail("the child still runs")
 
 
+@pytest.mark.slow
 def test_a_program_that_may_not_be_ended_is_told_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that runs as another user; it ends by itself here."""
 

@@ -50,6 +50,7 @@ def test_the_verifier_finds_what_the_attester_says(here: Machine) -> None:
     assert attester.tier is Tier.TPM
 
 
+@pytest.mark.slow
 def test_each_quote_answers_its_own_report_data(here: Machine) -> None:
     attester = here.attester(FIRST)
     found = {appraise(attester.collect(bytes([each]) * 64)).report_data for each in range(3)}
@@ -67,6 +68,7 @@ def test_another_implementation_accepts_the_quote(here: Machine) -> None:
             desk.run("checkquote", "-u", "ak", "-m", "quote", "-s", "sig", "-g", "sha256", "-q", "00" * 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quote", "sig", "pcrs", "measurements"])
 def test_evidence_that_was_changed_on_its_way_is_refused(here: Machine, name: str) -> None:
     evidence = here.attester(FIRST).collect(REPORT_DATA)
@@ -78,6 +80,7 @@ def test_evidence_that_was_changed_on_its_way_is_refused(here: Machine, name: st
             appraise(evidence.replace(part, bytes(changed)))
 
 
+@pytest.mark.slow
 def test_the_boot_is_quoted_beside_the_agent(here: Machine) -> None:
     pcrs = appraise(here.attester(FIRST).collect(REPORT_DATA)).claims["pcrs"]
     assert isinstance(pcrs, dict)
@@ -87,6 +90,7 @@ def test_the_boot_is_quoted_beside_the_agent(here: Machine) -> None:
 # The key
 
 
+@pytest.mark.slow
 def test_the_key_signs_only_what_the_tpm_says(here: Machine) -> None:
     key = here.keys.read()
     area = public_area_untrusted(key.public[2:])
@@ -98,6 +102,7 @@ def test_the_key_signs_only_what_the_tpm_says(here: Machine) -> None:
             desk.run("sign", "-c", "ak.ctx", "-g", "sha256", "-o", "signature", "forged")
 
 
+@pytest.mark.slow
 def test_power_cuts_do_not_lock_the_tpm(here: Machine) -> None:
     def lockouts() -> str:
         said = here.run("getcap", "properties-variable").decode()
@@ -110,6 +115,7 @@ def test_power_cuts_do_not_lock_the_tpm(here: Machine) -> None:
     assert lockouts() == before
 
 
+@pytest.mark.slow
 def test_the_key_is_made_once(here: Machine) -> None:
     assert here.identify().ak == here.identify().ak == here.keys.read()
     assert here.place.key.stat().st_mode & 0o777 == 0o600
@@ -121,6 +127,7 @@ def test_an_agent_without_an_identity_says_how_to_get_one(here: Machine, tmp_pat
     assert "sealedge tee identity" in refused.value.diagnostics
 
 
+@pytest.mark.slow
 def test_the_key_of_another_tpm_is_refused(here: Machine, tmp_path: Path) -> None:
     with machine(tmp_path / "other") as other:
         other.identify()
@@ -129,6 +136,7 @@ def test_the_key_of_another_tpm_is_refused(here: Machine, tmp_path: Path) -> Non
         here.attester(FIRST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"\x83", b"\x82\x41a\x41b", b"garbage"], ids=repr)
 def test_a_broken_key_file_is_named(here: Machine, content: bytes) -> None:
     here.place.key.write_bytes(content)
@@ -143,6 +151,7 @@ def value_of(here: Machine, pcr: int = 15) -> str:
     return here.run("pcrread", f"sha256:{pcr}").decode().split(":")[-1].strip().lower()
 
 
+@pytest.mark.slow
 def test_an_agent_that_restarts_extends_nothing(here: Machine) -> None:
     here.attester(FIRST)
     before = value_of(here)
@@ -150,6 +159,7 @@ def test_an_agent_that_restarts_extends_nothing(here: Machine) -> None:
     assert value_of(here) == before != "0x" + "0" * 64
 
 
+@pytest.mark.slow
 def test_an_agent_that_was_replaced_cannot_hide_it(here: Machine) -> None:
     here.attester(FIRST)
     claims = appraise(here.attester(SECOND).collect(REPORT_DATA))
@@ -158,6 +168,7 @@ def test_an_agent_that_was_replaced_cannot_hide_it(here: Machine) -> None:
     assert (back.measurement, back.earlier) == (FIRST, (FIRST, SECOND))
 
 
+@pytest.mark.slow
 def test_a_list_that_leaves_something_out_is_refused(here: Machine) -> None:
     here.attester(FIRST)
     evidence = here.attester(SECOND).collect(REPORT_DATA)
@@ -168,6 +179,7 @@ def test_a_list_that_leaves_something_out_is_refused(here: Machine) -> None:
             appraise(evidence.replace(honest, lie))
 
 
+@pytest.mark.slow
 def test_a_machine_that_was_restarted_begins_anew(here: Machine) -> None:
     here.attester(FIRST)
     here.restart()
@@ -175,6 +187,7 @@ def test_a_machine_that_was_restarted_begins_anew(here: Machine) -> None:
     assert (claims.measurement, claims.earlier) == (SECOND, ())
 
 
+@pytest.mark.slow
 def test_an_attester_outlives_a_reset_of_its_tpm(here: Machine) -> None:
     attester = here.attester(FIRST)
     attester.collect(REPORT_DATA)
@@ -183,6 +196,7 @@ def test_an_attester_outlives_a_reset_of_its_tpm(here: Machine) -> None:
     assert (claims.measurement, claims.earlier) == (FIRST, ())
 
 
+@pytest.mark.slow
 def test_another_program_in_the_pcr_is_named_at_the_start(here: Machine) -> None:
     here.run("pcrextend", f"15:sha256={SECOND.hex()}")
     with pytest.raises(ConfigurationError, match=r"PCR 15.*choose another of 8 to 15 as \[tpm\] pcr"):
@@ -198,6 +212,7 @@ def test_another_program_in_the_pcr_is_refused_by_the_verifier(here: Machine) ->
         appraise(evidence)
 
 
+@pytest.mark.slow
 def test_a_crash_between_record_and_pcr_is_mended(here: Machine) -> None:
     here.attester(FIRST)
     here.place.record.write_bytes(FIRST + SECOND)
@@ -205,6 +220,7 @@ def test_a_crash_between_record_and_pcr_is_mended(here: Machine) -> None:
     assert (claims.measurement, claims.earlier) == (SECOND, (FIRST,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [FIRST[:31], FIRST + b"x", bytes(32 * 65)], ids=len)
 def test_a_broken_record_is_named(here: Machine, content: bytes) -> None:
     here.place.record.write_bytes(content)
@@ -212,6 +228,7 @@ def test_a_broken_record_is_named(here: Machine, content: bytes) -> None:
         here.attester(FIRST)
 
 
+@pytest.mark.slow
 def test_a_full_record_asks_for_a_restart(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.attester.tpm_measuring.MAX_EXTENSIONS", 1)
     here.attester(FIRST)
@@ -219,6 +236,7 @@ def test_a_full_record_asks_for_a_restart(here: Machine, monkeypatch: pytest.Mon
         here.attester(SECOND)
 
 
+@pytest.mark.slow
 def test_a_lost_record_is_an_error_and_not_a_lie(here: Machine) -> None:
     here.attester(FIRST)
     here.place.record.unlink()
@@ -229,12 +247,14 @@ def test_a_lost_record_is_an_error_and_not_a_lie(here: Machine) -> None:
 # What is not there
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_tpm(here: Machine) -> None:
     here.identify()
     here.attester(FIRST).collect(REPORT_DATA)
     assert here.handles() == ""
 
 
+@pytest.mark.slow
 def test_the_registry_makes_it(here: Machine) -> None:
     attester = choose_attester("tpm", Platform(FIRST, tpm=here.place))
     assert isinstance(attester, TpmAttester)
@@ -246,17 +266,20 @@ def test_the_registry_needs_a_tpm() -> None:
         choose_attester("tpm", Platform(FIRST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [0, 32, 63, 65])
 def test_report_data_of_another_length_is_misuse(here: Machine, length: int) -> None:
     with pytest.raises(ProtocolMisuseError):
         here.attester(FIRST).collect(bytes(length))
 
 
+@pytest.mark.slow
 def test_a_measurement_of_another_length_is_refused(here: Machine) -> None:
     with pytest.raises(ConfigurationError, match="SHA-256"):
         here.attester(bytes(48))
 
 
+@pytest.mark.slow
 def test_a_tpm_that_went_away_is_one_clear_error(here: Machine) -> None:
     attester = here.attester(FIRST)
     here.tpm.stop()
@@ -268,6 +291,7 @@ def test_a_tpm_that_went_away_is_one_clear_error(here: Machine) -> None:
         here.tpm.start()
 
 
+@pytest.mark.slow
 def test_tools_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "tpm2"
     program.write_text("#!/bin/sh\nexec sleep 20\n")
@@ -278,6 +302,7 @@ def test_tools_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert refused.value.reason is Reason.TIMEOUT
 
 
+@pytest.mark.slow
 def test_a_tpm_that_hangs_is_asked_once(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     attester, asked = here.attester(FIRST), []
 
@@ -342,6 +367,7 @@ def test_files_stand_where_the_settings_say(tmp_path: Path) -> None:
 # The sealing key
 
 
+@pytest.mark.slow
 def test_the_sealing_key_comes_back_after_a_restart_of_the_same_code(here: Machine) -> None:
     key = here.attester(FIRST).sealing_key(b"label")
     assert len(key) == 32
@@ -352,12 +378,14 @@ def test_the_sealing_key_comes_back_after_a_restart_of_the_same_code(here: Machi
     assert key not in here.place.sealing_secret.read_bytes()
 
 
+@pytest.mark.slow
 def test_other_code_gets_another_sealing_key(here: Machine) -> None:
     key = here.attester(FIRST).sealing_key(b"label")
     here.restart()
     assert here.attester(SECOND).sealing_key(b"label") != key
 
 
+@pytest.mark.slow
 def test_a_damaged_or_foreign_sealed_secret_is_replaced(here: Machine) -> None:
     attester = here.attester(FIRST)
     key = attester.sealing_key(b"label")

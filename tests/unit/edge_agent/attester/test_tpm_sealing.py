@@ -52,6 +52,7 @@ def test_the_blob_does_not_hold_the_secret(here: Machine) -> None:
     assert SECRET not in sealer(here).seal(SECRET)
 
 
+@pytest.mark.slow
 def test_a_changed_pcr_keeps_it_sealed_until_the_machine_is_as_it_was(here: Machine) -> None:
     extend(here, 15)
     blob = sealer(here).seal(SECRET)
@@ -65,6 +66,7 @@ def test_a_changed_pcr_keeps_it_sealed_until_the_machine_is_as_it_was(here: Mach
     assert sealer(here).unseal(blob) == SECRET
 
 
+@pytest.mark.slow
 def test_only_the_chosen_pcrs_count(here: Machine) -> None:
     one, both = sealer(here), sealer(here, "sha256:7,15")
     blob, stricter = one.seal(SECRET), both.seal(SECRET)
@@ -74,11 +76,13 @@ def test_only_the_chosen_pcrs_count(here: Machine) -> None:
         both.unseal(stricter)
 
 
+@pytest.mark.slow
 def test_another_selection_does_not_open_it(here: Machine) -> None:
     with pytest.raises(TpmError):
         sealer(here, "sha256:14").unseal(sealer(here).seal(SECRET))
 
 
+@pytest.mark.slow
 def test_there_is_no_way_around_the_policy(here: Machine) -> None:
     public, private = decode_untrusted(sealer(here).seal(SECRET))
     with here.tools.desk() as desk:
@@ -91,6 +95,7 @@ def test_there_is_no_way_around_the_policy(here: Machine) -> None:
             desk.run("unseal", "-c", "sealed")
 
 
+@pytest.mark.slow
 def test_power_cuts_do_not_lock_the_tpm(here: Machine) -> None:
     """A TPM that is not told of its end counts a guess at a password, unless what was in use has none to guess."""
     before = lockouts(here)
@@ -105,6 +110,7 @@ def lockouts(here: Machine) -> str:
     return next(line for line in said.splitlines() if "LOCKOUT_COUNTER" in line)
 
 
+@pytest.mark.slow
 def test_another_tpm_does_not_open_it(here: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
     blob = sealer(here).seal(SECRET)
     with machine(tmp_path_factory.mktemp("other")) as other, pytest.raises(TpmError):

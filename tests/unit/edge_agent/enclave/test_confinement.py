@@ -180,6 +180,7 @@ def test_the_server_makes_the_code_that_this_process_would_make(server: CompileS
     assert server(module, Limits(), MAX_STACK_BYTES) == compile_here(module, Limits(), MAX_STACK_BYTES)
 
 
+@pytest.mark.slow
 def test_what_a_module_does_to_its_compiler_ends_with_it(server: CompileServer) -> None:
     slow = slow_to_compile()
     assert "longer than 0.5 s" in str(refusal(server, slow, max_compile_seconds=0.5))

@@ -91,6 +91,7 @@ def scribble(module, command: bytes) -> None:
         assert command in {b"t", b"u"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [b"s", b"t", b"u", b"\xff"], ids=["ends", "traps", "runs over", "other"])
 def test_the_next_run_sees_the_first_state(module, first, command):
     assert module.run(b"\0") == first

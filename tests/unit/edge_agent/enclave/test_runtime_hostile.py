@@ -41,6 +41,7 @@ def test_an_endless_start_ends_when_the_module_is_loaded(refusal, how):
     assert refusal(module, max_seconds=0.05) is Reason.DEADLINE_EXCEEDED
 
 
+@pytest.mark.slow
 def test_one_deadline_does_not_cut_another_short(wasm_runtime):
     short = wasm_runtime.load(performing(FOREVER), Limits(max_seconds=0.05))
     long = wasm_runtime.load(performing(FOREVER), Limits(max_seconds=0.4))
@@ -178,6 +179,7 @@ def test_nothing_runs_when_the_watchdog_has_ended():
     assert caught.value.reason is Reason.INTERNAL
 
 
+@pytest.mark.slow
 def test_a_watchdog_that_slept_wakes_for_the_next_run(load):
     module = load(performing(FOREVER), max_seconds=0.03)
     for pause in (0.0, 0.5):

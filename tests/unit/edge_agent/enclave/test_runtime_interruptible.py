@@ -150,6 +150,7 @@ def test_a_data_segment_that_writes_the_stop_word_stops_its_own_module(load, ref
     assert refusal(start + b"\x0b\x08\x01\x02\x01\x41\x00\x0b\x01\x01", b"", max_seconds=0.1) is Reason.GUEST_TRAP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [STOP, START])
 def test_a_module_cannot_take_the_names_of_what_was_added(refusal, name):
     module = performing("(i32.const 0)", f'(func (export "{name}")) (func $s) (start $s)')

@@ -324,6 +324,7 @@ def outcome(exhibit: Exhibit) -> TeeClaims | None:
         return None
 
 
+@pytest.mark.slow
 @TEES
 def test_every_byte_of_the_hcl_report_counts(tee: str) -> None:
     """But those of the TDREPORT that no quote holds, which say nothing here."""

@@ -297,6 +297,7 @@ def test_a_signature_cannot_be_brought_along_inside() -> None:
         rewritten(whole(), tcb_info=early).appraise()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tcb_info", "qe_identity"])
 def test_no_byte_of_a_document_can_change(name: str) -> None:
     exhibit = apart()

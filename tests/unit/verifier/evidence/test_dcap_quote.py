@@ -153,6 +153,7 @@ def test_the_other_tee_is_not_supported() -> None:
         made("tdx-4").with_part("quote", made("sgx-4").parts["quote"]).appraise()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sgx-3", "tdx-5-1.5"])
 def test_no_byte_of_a_quote_can_change(kind: str) -> None:
     """Header, body, signatures, keys, QE report, authentication data, lengths, certificates: all of it."""

@@ -154,6 +154,7 @@ def test_replay_is_the_chain_of_extensions(digests: list[tuple[int, bytes]]) -> 
     assert parse_event_log_untrusted(event_log(events)).replay("sha256") == expected
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda data: header(("sha256",)) + data))
 def test_any_bytes(data: bytes) -> None:

@@ -220,6 +220,7 @@ def test_every_byte_of_certificates_and_lists_counts(part: str) -> None:
             exhibit.with_part(part, bytes(changed)).appraise()
 
 
+@pytest.mark.slow
 def test_a_changed_chain_is_refused_or_holds_the_same_certificates() -> None:
     """PEM has line ends, and text around it, that are no part of a certificate."""
     exhibit, rng = snp(), random.Random(0)
