@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph, Node
-from publisher.compiler.interface import Placed, fixed_interface, fixed_places, repeated_interface, slots
+from publisher.compiler.interface import Placed, Places, fixed_interface, fixed_places, repeated_interface, slots
 from publisher.compiler.operators import known_operators
 from publisher.compiler.operators.registry import Emit
 from publisher.compiler.planning.memory import ALIGNMENT, MemoryPlan, is_view, plan_memory
@@ -30,7 +30,10 @@ WEIGHTS: Final = "weights.bin"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`source` is C that embeds `weights` as the file `weights.bin`. Sizes are in bytes, the largest there can be."""
+    """`source` is C that embeds `weights` as the file `weights.bin`. Sizes are in bytes, the largest there can be.
+
+    `exports` are variables of the C program that callers see.
+    """
 
     source: str
     weights: bytes = field(repr=False)
@@ -38,6 +41,7 @@ class Program:
     output_bytes: int
     arena_bytes: int
     scratch_bytes: int
+    exports: tuple[str, ...] = ("input", "output")
 
 
 class _Written:
@@ -46,6 +50,7 @@ class _Written:
     def __init__(self) -> None:
         self.weights = bytearray()
         self.headers: dict[str, None] = {}
+        self.definitions: dict[str, None] = {}
         self.lines: list[str] = []
         self.sizes = {"arena": 0, "scratch": 0, "kept": 0}
         self._constants: dict[bytes, int] = {}
@@ -103,6 +108,9 @@ class _Storage:
     def include(self, header: str) -> None:
         self._written.headers[header] = None
 
+    def define(self, text: str) -> None:
+        self._written.definitions[text] = None
+
 
 def emit(graph: Graph) -> Program:
     """Write the program of a planned graph. Raises `UnsupportedError`, naming the operator."""
@@ -111,8 +119,8 @@ def emit(graph: Graph) -> Program:
     calls, storage = _run(written, graph, places.addresses)
     outputs = tuple(storage.address(name) for name in graph.outputs)
     sizes = {"input": _bytes(graph, graph.inputs), "output": _bytes(graph, graph.outputs)}
-    lines = [*places.declarations, *written.lines, *fixed_interface(graph, [*copies, *calls], outputs, sizes)]
-    return _program(written, lines, sizes)
+    interface = fixed_interface(graph, [*copies, *calls], outputs, sizes)
+    return _program(written, places, interface, sizes, ("input", "output"))
 
 
 def emit_repeated(repeated: Repeated) -> Program:
@@ -124,8 +132,8 @@ def emit_repeated(repeated: Repeated) -> Program:
         calls, storage = _run(written, graph, places.addresses)
         outputs = tuple(storage.address(name) for name in graph.outputs)
         placed.append(Placed(count, graph, tuple(calls), places.addresses, outputs))
-    lines = [*places.declarations, *written.lines, *repeated_interface(repeated, placed)]
-    return _program(written, lines, {"input": repeated.input_bytes, "output": repeated.output_bytes})
+    sizes = {"input": repeated.input_bytes, "output": repeated.output_bytes}
+    return _program(written, places, repeated_interface(repeated, placed), sizes, ())
 
 
 def _run(written: _Written, graph: Graph, places: Mapping[str, str]) -> tuple[list[str], _Storage]:
@@ -150,7 +158,9 @@ def _bytes(graph: Graph, names: Sequence[str]) -> int:
     return sum(graph.values[name].bytes for name in names)
 
 
-def _program(written: _Written, lines: list[str], sizes: Mapping[str, int]) -> Program:
+def _program(
+    written: _Written, places: Places, interface: list[str], sizes: Mapping[str, int], exports: tuple[str, ...]
+) -> Program:
     head = [
         "/* Made by sealedge build. */",
         '#include "module.h"',
@@ -160,6 +170,6 @@ def _program(written: _Written, lines: list[str], sizes: Mapping[str, int]) -> P
         "};",
         *(f"static unsigned char {name}[{size} + 1] ALIGNED;" for name, size in written.sizes.items()),
     ]
-    source = "\n".join([*head, *lines, ""])
+    source = "\n".join([*head, *places.declarations, *written.definitions, *written.lines, *interface, ""])
     arena, scratch = written.sizes["arena"] + written.sizes["kept"], written.sizes["scratch"]
-    return Program(source, bytes(written.weights), sizes["input"], sizes["output"], arena, scratch)
+    return Program(source, bytes(written.weights), sizes["input"], sizes["output"], arena, scratch, exports)

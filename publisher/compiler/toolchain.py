@@ -18,10 +18,7 @@ COMMON: Final = (
     # Constants can be large and tables unused in a model that folds them.
     *("-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-unused-variable"),
 )
-WASM: Final = (
-    *("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128"),
-    *("-Wl,--export=input", "-Wl,--export=output"),
-)
+WASM: Final = ("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128")
 NATIVE: Final = ("-mcpu=x86_64_v2", "-shared", "-fPIC")
 """The same C for this machine at 128 bits, to compare with."""
 
@@ -36,7 +33,7 @@ def compile_program(program: Program, *, native: bool = False, cache: Path | Non
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "model.c").write_text(program.source, encoding="ascii")
         Path(scratch, WEIGHTS).write_bytes(program.weights)
-        flags = NATIVE if native else WASM
+        flags = NATIVE if native else (*WASM, *(f"-Wl,--export={name}" for name in program.exports))
         made = Path(scratch, "made")
         arguments = [*flags, *COMMON, "-I", str(KERNELS), "--embed-dir=.", "model.c", "-o", str(made)]
         _run(arguments, scratch, cache or Path.home() / ".cache" / "sealedge" / "zig")

@@ -19,3 +19,6 @@
 
 /* Set by a step that finds its input impossible: the module then answers -1, input-invalid. */
 static int invalid;
+
+/* Whether this is the first pass over a sequence that is computed part by part. */
+static int first = 1;
