@@ -30,7 +30,7 @@ INLINE float row_exponentials(float *to, const float *row, int count, float maxi
         sum += e;
     }
     float total = f4_sum(sum);
-    f4 rest = f4_exp(f4_load_some(row + i, count - i) - maximum);
+    f4 rest = f4_exp(f4_load_few(row + i, count - i) - maximum);
     for (int lane = 0; lane < count - i; lane++) {
         if (to) to[i + lane] = rest[lane];
         total += rest[lane];

@@ -128,13 +128,13 @@ INLINE f4 f4_gelu_tanh(f4 x) {
 }
 
 /* Fewer than four floats, zeros behind them; nothing else is touched. */
-INLINE f4 f4_load_some(const float *from, int count) {
+INLINE f4 f4_load_few(const float *from, int count) {
     f4 some = f4_all(0.0f);
     for (int i = 0; i < count; i++) some[i] = from[i];
     return some;
 }
 
-INLINE void f4_store_some(float *to, f4 x, int count) {
+INLINE void f4_store_few(float *to, f4 x, int count) {
     for (int i = 0; i < count; i++) to[i] = x[i];
 }
 
@@ -142,5 +142,5 @@ INLINE void f4_store_some(float *to, f4 x, int count) {
 INLINE void f4_map(float *to, const float *from, int count, f4 (*function)(f4)) {
     int i = 0;
     for (; i + 4 <= count; i += 4) f4_store(to + i, function(f4_load(from + i)));
-    if (i < count) f4_store_some(to + i, function(f4_load_some(from + i, count - i)), count - i);
+    if (i < count) f4_store_few(to + i, function(f4_load_few(from + i, count - i)), count - i);
 }
