@@ -1,0 +1,50 @@
+"""Matrices as kernels/gemm.h reads them: panels of 16 columns, what remains in panels of 8 and 4."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from publisher.compiler.step import Step
+
+BLOCK_BYTES: Final = 32 * 1024
+"""What of the left matrix stays near while the panels of the right one pass by."""
+
+
+def widths(columns: int) -> tuple[int, ...]:
+    """How wide each panel is."""
+    rest = columns % 16
+    last = (16,) if rest > 12 else (8, 4) if rest > 8 else (8,) if rest > 4 else (4,) if rest else ()
+    return (16,) * (columns // 16) + last
+
+
+def packed_columns(columns: int) -> int:
+    """How many columns there are with those of zeros."""
+    return sum(widths(columns))
+
+
+def packed(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A matrix [depth, columns], panel after panel, filled up with zeros."""
+    depth, columns = matrix.shape
+    filled = np.zeros((depth, packed_columns(columns)), np.float32)
+    filled[:, :columns] = matrix
+    panels, at = [], 0
+    for width in widths(columns):
+        panels.append(filled[:, at : at + width].reshape(-1))
+        at += width
+    return np.concatenate(panels) if panels else np.zeros(0, np.float32)
+
+
+def filled(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A vector along the columns, filled up likewise."""
+    return np.concatenate([vector.reshape(-1), np.zeros(packed_columns(vector.size) - vector.size, np.float32)])
+
+
+def block_rows(rows: int, depth: int) -> int:
+    """How many rows of the left matrix to work on at a time: even, so that two at once are enough."""
+    return min(rows, max(16, BLOCK_BYTES // (4 * max(depth, 1)) // 4 * 4)) or 1
+
+
+def bias_pointer(step: Step, bias: NDArray[np.float32] | None) -> str:
+    """The C expression of a constant bias, filled up; 0 for none."""
+    return "0" if bias is None else step.constant(filled(bias.astype(np.float32)))
