@@ -7,6 +7,7 @@ from publisher.compiler.operators.registry import Emit, emitters
 
 FAMILIES: Final = (
     "activations",
+    "batches",
     "bits",
     "casts",
     "comparison",
@@ -15,6 +16,7 @@ FAMILIES: Final = (
     "mathematics",
     "matrix",
     "movement",
+    "normalisation",
     "padding",
     "recurrent",
     "softmax",
