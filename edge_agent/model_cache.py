@@ -83,6 +83,15 @@ class ModelCache:
             except OSError as error:
                 raise _failure(path, error) from error
 
+    def delete_all(self) -> None:
+        """Forget every model. Raises `StoreError`."""
+        try:
+            for suffix in (_LEASE, _CODE):
+                for path in self._folder.glob(f"*{suffix}"):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _failure(self._folder, error) from error
+
     def _paths(self, model: str) -> tuple[Path, Path]:
         if _NAME.fullmatch(model) is None:
             raise StoreError("a model of a name that no model has")

@@ -49,6 +49,8 @@ class AgentSettings(PartySettings):
 
     `enclave` is where it runs: `process`, a confined child; `in-place`, for machines that are the TEE as a whole;
     `vsock:CID:PORT`, a machine of its own. With `confinement = "strict"` no enclave runs without every measure.
+    With `keep_models = false` nothing is kept for the next start, neither sealed models nor bytecode, and what was kept
+    is deleted: each start needs the publisher.
     """
 
     enrolment: Path
@@ -62,6 +64,7 @@ class AgentSettings(PartySettings):
     command: CommandSettings | None = None
     tpm: TpmSettings = TpmSettings()
     cache_bytes: int = Field(default=2**31, ge=2**20)
+    keep_models: bool = True
     enclave: Annotated[str, StringConstraints(pattern=r"^(process|in-place|vsock:[0-9]{1,10}:[0-9]{1,10})$")] = (
         "process"
     )

@@ -42,6 +42,9 @@ STORY: Final[Mapping[tuple[str, str], Words]] = {
     ("publisher", "key-released"): lambda s: f"releases the key of {s['model']} to {s['agent']} ({s['tier']})",
     ("agent", "chunks-needed"): lambda s: f"fetches {s['missing']} of {s['chunks']} sealed chunk(s)",
     ("agent", "model-loaded"): lambda s: f"runs {s['model']} version {s['version']} in wasmtime, inside the enclave",
+    ("agent", "model-restored"): lambda s: (
+        f"has {s['model']} version {s['version']} again, sealed by its last enclave: nobody was asked"
+    ),
     ("agent", "session-opened"): lambda s: f"opened a session with {s['sender']}",
     ("agent", "model-erased"): lambda s: f"erased {s['model']} version {s['version']}: {s['why']}",
     ("anybody", "receipts-verified"): lambda s: f"checked {s['count']} receipts offline, by the authority's key alone",

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Final
 
 from edge_agent.agent import Agent
@@ -48,7 +49,7 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     Start it from the thread that will run its link: Linux ends the enclave with the thread that started it.
     """
     attester = _attester(settings)
-    sealing_key, unsealed = _sealing_key(attester, settings)
+    sealing_key, unsealed = _sealing_key(attester, settings) if settings.keep_models else (None, ())
     configuration = enclave_configuration(settings, now).model_copy(update={"sealing_key": sealing_key})
     cipher, sealing = _cipher(settings)
     notes = [*sealing, *unsealed]
@@ -65,6 +66,9 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     cache = ChunkCache(settings.path(settings.state) / "chunks", settings.cache_bytes, cipher)
     fetcher = ChunkFetcher(FleetTopics(settings.fleet), cache)
     models = ModelCache(settings.path(settings.state) / "models")
+    if not settings.keep_models:
+        models.delete_all()
+        _bytecode_file(settings).unlink(missing_ok=True)
     return Agent(start, attester, fetcher, notes, models)
 
 
@@ -89,9 +93,7 @@ def _bytecode(
     """What makes the next start faster; made a while after a start that had none. Without a sealing key: none."""
     if sealing_key is None or settings.enclave != "process":
         return None
-    cache = BytecodeCache(
-        settings.path(settings.state) / "bytecode", sealing_key, lambda: imported_sources(LIST_SOURCES)
-    )
+    cache = BytecodeCache(_bytecode_file(settings), sealing_key, lambda: imported_sources(LIST_SOURCES))
     making = threading.Timer(MAKING_SECONDS, _make, (cache,))
     making.daemon = True
     closing.callback(making.cancel)
@@ -104,6 +106,10 @@ def _bytecode(
         return found
 
     return opened
+
+
+def _bytecode_file(settings: AgentSettings) -> Path:
+    return settings.path(settings.state) / "bytecode"
 
 
 def _make(cache: BytecodeCache) -> None:
