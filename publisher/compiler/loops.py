@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from publisher.compiler.step import Step, row_major
 
@@ -34,7 +35,7 @@ def nest(
     statement: str,
     *,
     ordered: bool = False,
-    **words: str,
+    words: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write loops over `shape`; in `statement`, `{a}` is the element of operand `a`, and `{word}` one of `words`.
 

@@ -9,6 +9,7 @@ FAMILIES: Final = (
     "activations",
     "batches",
     "bits",
+    "carried",
     "casts",
     "comparison",
     "elementwise",
@@ -18,7 +19,11 @@ FAMILIES: Final = (
     "movement",
     "normalisation",
     "padding",
+    "quantised_convolution",
+    "quantised_linear",
+    "quantised_matrix",
     "recurrent",
+    "reductions",
     "softmax",
 )
 """The files beside this one that register operators."""

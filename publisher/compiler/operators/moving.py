@@ -55,7 +55,7 @@ def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
 def fill(step: Step, value: Value, element: str) -> None:
     """Write every element; `element` is a C expression of its type."""
     out = Operand(step.pointer(value.name), (1,), C_TYPES[value.dtype])
-    nest(step, (value.size,), {"o": out}, "{o} = {element};", element=element)
+    nest(step, (value.size,), {"o": out}, "{o} = {element};", words={"element": element})
 
 
 def table(step: Step, offsets: Sequence[int]) -> Stride:

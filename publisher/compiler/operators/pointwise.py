@@ -29,8 +29,7 @@ def pointwise(node: Node, step: Step, expression: str, **words: str) -> None:
         strides = broadcast(value.shape, out.shape)
         operands[letter] = Operand(step.pointer(value.name), strides, f"const {C_TYPES[value.dtype]}")
     step.include("elementwise.h")
-    kind = type_words(given[0].dtype)
-    nest(step, out.shape, operands, "{o} = " + expression + ";", **kind, **words)
+    nest(step, out.shape, operands, "{o} = " + expression + ";", words={**type_words(given[0].dtype), **words})
 
 
 def type_words(dtype: str) -> dict[str, str]:
