@@ -18,7 +18,11 @@ COMMON: Final = (
     # Constants can be large and tables unused in a model that folds them.
     *("-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-unused-variable"),
 )
-WASM: Final = ("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128")
+WASM: Final = (
+    *("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128"),
+    # The stack lies below everything else, so that its overflow traps. Zig would take 16 MiB of each instance for it.
+    "-Wl,-z,stack-size=262144",
+)
 NATIVE: Final = ("-mcpu=x86_64_v2", "-shared", "-fPIC")
 """The same C for this machine at 128 bits, to compare with."""
 
