@@ -14,6 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.importing.parsing import parse_untrusted
+from publisher.compiler.importing.refusing import explained
 
 OLDEST: Final = 7
 """The first operator set whose Sub and Div broadcast as numpy does."""
@@ -34,6 +36,13 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
     raw: str = "float32"
     channels_last: bool = False
+
+
+def preprocess_untrusted(data: bytes, steps: Mapping[str, Preprocessing]) -> bytes:
+    """`preprocessed`, of the bytes of a model. Raises `ConfigurationError` alone."""
+    with explained("the model cannot be normalised"):
+        made: bytes = preprocessed(parse_untrusted(data), steps).SerializeToString()
+        return made
 
 
 def preprocessed(model: onnx.ModelProto, steps: Mapping[str, Preprocessing]) -> onnx.ModelProto:

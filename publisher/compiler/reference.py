@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from types import TracebackType
@@ -15,6 +15,7 @@ import numpy as np
 from protocol.errors import ConfigurationError
 from publisher.compiler.check import Arrays
 from publisher.compiler.graph import Graph, Value
+from publisher.compiler.importing.wishes import Wishes
 
 ANSWER_SECONDS: Final = 120.0
 """For the start with the model, and for each answer."""
@@ -26,13 +27,14 @@ MAX_ANSWER: Final = 2**30
 class Reference:
     """`with Reference(model, graph) as reference:` answers inputs in the graph's order with outputs in its order.
 
-    `version` is onnxruntime's. `seconds` says how long the last answer took, on one thread and without the way to the
-    process and back. Every failure is a `ConfigurationError` of one line.
+    `model` is what the graph was imported from, `wishes` what was said then. `version` is onnxruntime's. `seconds` says
+    how long the last answer took, on one thread and without the way to the process and back. Every failure is a
+    `ConfigurationError` of one line.
     """
 
-    def __init__(self, model: bytes, graph: Graph) -> None:
+    def __init__(self, model: bytes, graph: Graph, wishes: Wishes | None = None) -> None:
         self.seconds = 0.0
-        inputs = [graph.values[name] for name in graph.inputs]
+        self._inputs = [graph.values[name] for name in graph.inputs]
         self._child = subprocess.Popen(  # noqa: S603 - this interpreter, on this package's own code
             # `-I` keeps the working directory and the environment from choosing what is imported.
             [sys.executable, "-I", "-c", _BOOTSTRAP, *sys.path],
@@ -40,9 +42,8 @@ class Reference:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._inputs = inputs
         with self._watched():
-            said = self._asked(json.dumps(_hello(model, graph, inputs)).encode() + b"\n" + model)
+            said = self._asked(json.dumps(_hello(model, graph, wishes or Wishes())).encode() + b"\n" + model)
         if "error" in said:
             self.close()
             raise ConfigurationError(f"onnxruntime does not take the model: {_words(said['error'])}")
@@ -111,13 +112,16 @@ _BOOTSTRAP: Final = (
 )
 
 
-def _hello(model: bytes, graph: Graph, inputs: Sequence[Value]) -> Mapping[str, Any]:
+def _hello(model: bytes, graph: Graph, wishes: Wishes) -> Mapping[str, Any]:
+    inputs = [graph.values[name] for name in graph.inputs]
     return {
         "bytes": len(model),
         "inputs": [(each.name, each.dtype, each.shape) for each in inputs],
         "input_bytes": sum(each.bytes for each in inputs),
         "outputs": graph.outputs,
         "labels": graph.labels,
+        "constants": wishes.constants,
+        "folder": None if wishes.folder is None else str(wishes.folder.resolve()),
     }
 
 

@@ -9,11 +9,17 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from publisher.compiler.importing.binding import bind_inputs
+from publisher.compiler.importing.external import embed_external_data
+from publisher.compiler.importing.parsing import parse_untrusted
+from publisher.compiler.importing.precision import widen
 
 Tensors = list[tuple[str, str, tuple[int, ...]]]
 """Name, numpy's name of the type, shape."""
@@ -28,7 +34,7 @@ def answer_standard_input() -> None:
     asked = json.loads(source.readline())
     inputs: Tensors = [(name, dtype, tuple(shape)) for name, dtype, shape in asked["inputs"]]
     try:
-        session = _session(source.read(asked["bytes"]))
+        session = _session(_as_imported(source.read(asked["bytes"]), asked))
     except Exception as refused:
         # onnxruntime's exceptions have no root of their own.
         _say(sink, {"error": _one_line(refused)})
@@ -36,6 +42,15 @@ def answer_standard_input() -> None:
     _say(sink, {"version": onnxruntime.__version__})
     while data := source.read(asked["input_bytes"] + 1):
         _answer(session, _arrays(data[1:], inputs), asked, sink)
+
+
+def _as_imported(data: bytes, asked: Mapping[str, Any]) -> bytes:
+    """The model with its outside constants, bound inputs and float16 as the importer has them; else as it was."""
+    model = parse_untrusted(data)
+    outside = any(each.external_data for each in model.graph.initializer)
+    embed_external_data(model, Path(asked["folder"]) if asked["folder"] else None)
+    bind_inputs(model.graph, asked["constants"])
+    return model.SerializeToString() if widen(model) or outside or asked["constants"] else data
 
 
 def _session(model: bytes) -> onnxruntime.InferenceSession:

@@ -28,6 +28,8 @@ COMMANDS: Final[dict[str, str]] = {
     "tee": "Enrol an agent's TPM: who its machine is, proven.",
     "broker": "Run a broker on this machine, for trials.",
     "verifier": "Run the verifier: challenge enclaves, appraise their evidence.",
+    "build": "Compile an ONNX model to a WebAssembly module, and check it.",
+    "run": "Run a module on this machine, as an enclave would.",
     "publisher": "Publish models and lend their keys to attested enclaves.",
     "agent": "Run an agent with its enclave.",
     "sensor": "Send readings to attested enclaves.",

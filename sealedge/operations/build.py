@@ -1,0 +1,165 @@
+"""`sealedge build`: an ONNX model becomes a module with its description; or it is said why not, and nothing written."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.bill_of_materials import bill_of_materials
+from publisher.compiler.check import TOLERANCE, Sample, random_samples
+from publisher.compiler.compiling import Choice, CompiledModel, compile_model_untrusted
+from publisher.compiler.cost import Cost, cost_of
+from publisher.compiler.graph import Graph
+from publisher.compiler.importing import Numbers, read_model_untrusted
+from publisher.compiler.importing.wishes import Wishes
+from publisher.compiler.origin import Origin, moment_of, versions_of
+from publisher.compiler.preprocessing import Preprocessing, preprocess_untrusted
+from publisher.compiler.provenance import provenance
+from publisher.compiler.reference import Reference
+from schemas.model import TensorSpec
+from sealedge.operations.build_description import Description, describe, labelled, milliseconds, model_name
+from sealedge.operations.build_trial import Tried, try_module
+from sealedge.operations.model_files import fitted, named, read_arrays, read_labels
+from storage.files import write_private
+
+MAX_SAMPLES: Final = 256
+"""Of each file: more would only take longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line says. `labels` are files by the output's name, or by "" for whichever fits."""
+
+    model: Path
+    output: Path
+    dims: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Numbers] = field(default_factory=dict)
+    normalise: Mapping[str, Preprocessing] = field(default_factory=dict)
+    labels: Mapping[str, Path] = field(default_factory=dict)
+    samples: Sequence[Path] = ()
+    tolerance: float = TOLERANCE
+    compiler: Choice = "auto"
+    name: str | None = None
+    tiers: tuple[str, ...] = ()
+    licence: str | None = None
+    provenance: Path | None = None
+
+    @property
+    def description(self) -> Path:
+        """Beside the module."""
+        return self.output.with_suffix(".toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was written, and what was found on the way; `reference` is onnxruntime's version."""
+
+    compiled: CompiledModel
+    description: Description
+    cost: Cost
+    tried: Tried
+    model_digest: bytes
+    model_bytes: int
+    reference: str
+    written: tuple[Path, ...] = ()
+
+
+def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
+    """Compile, check, write. Raises `ConfigurationError`, `MismatchError`, `EnclaveError`: then nothing is written."""
+    moment = moment_of(os.environ.get("SOURCE_DATE_EPOCH"))
+    labels = {name: read_labels(path) for name, path in wanted.labels.items()}
+    original = read_model_untrusted(wanted.model)
+    model = preprocess_untrusted(original, wanted.normalise) if wanted.normalise else original
+    wishes = Wishes(wanted.dims, wanted.shapes, wanted.constants, wanted.model.parent)
+    compiled = compile_model_untrusted(model, wishes, wanted.compiler, progress=progress)
+    classes = labelled(compiled.graph, labels)
+    name = model_name(wanted.name, wanted.output)
+    # A model that no manifest describes is refused before minutes go into trying it.
+    describe(compiled.graph, classes, name, {}, wanted.tiers)
+    with Reference(model, compiled.graph, wishes) as reference:
+        tried = try_module(compiled, reference, _samples(wanted, compiled.graph), wanted.tolerance, progress)
+    description = describe(compiled.graph, classes, name, _limits(compiled, tried), wanted.tiers)
+    digest = sha256(original).digest()
+    built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original), reference.version)
+    return replace(built, written=_write(wanted, built, moment))
+
+
+def _samples(wanted: Wanted, graph: Graph) -> list[Sample]:
+    """Random ones, then those of the files."""
+    inputs = [graph.values[name] for name in graph.inputs]
+    found = random_samples(inputs)
+    for path in wanted.samples:
+        arrays = named(read_arrays(path), list(graph.inputs), path)
+        columns = [fitted(each.name, arrays[each.name], each.dtype, each.shape) for each in inputs]
+        if len(set(map(len, columns))) > 1:
+            raise ConfigurationError(f"{path}: has more samples of one input than of another")
+        found += [Sample("sample", each) for each in islice(zip(*columns, strict=True), MAX_SAMPLES)]
+    return found
+
+
+def _limits(compiled: CompiledModel, tried: Tried) -> Mapping[str, int]:
+    return {
+        "memory_bytes": tried.memory_bytes,
+        "milliseconds": milliseconds(tried.timed.module_seconds),
+        "output_bytes": max(1, compiled.program.output_bytes),
+    }
+
+
+def _write(wanted: Wanted, built: Built, moment: str | None) -> tuple[Path, ...]:
+    files = {wanted.output: built.compiled.wasm, wanted.description: built.description.toml().encode()}
+    if wanted.provenance is not None:
+        origin = _origin(wanted, built, moment)
+        stem = wanted.provenance / wanted.output.stem
+        files[stem.with_name(f"{stem.name}.intoto.json")] = _json(provenance(origin))
+        files[stem.with_name(f"{stem.name}.cdx.json")] = _json(bill_of_materials(origin))
+    for path, content in files.items():
+        write_private(path, content)
+    return tuple(files)
+
+
+def _origin(wanted: Wanted, built: Built, moment: str | None) -> Origin:
+    compiled = built.compiled
+    return Origin(
+        name=wanted.output.stem,
+        model_name=wanted.model.name,
+        model=built.model_digest,
+        model_bytes=built.model_bytes,
+        module=compiled.digest,
+        module_bytes=len(compiled.wasm),
+        source=sha256(compiled.program.source.encode()).digest(),
+        compiler=compiled.compiler,
+        cost=built.cost,
+        inputs=[_format(each) for each in built.description.inputs],
+        outputs=[_format(each) for each in built.description.outputs],
+        tolerance=wanted.tolerance,
+        options=_options(wanted),
+        licence=wanted.licence,
+        moment=moment,
+        versions=versions_of(compiled.compiler),
+    )
+
+
+def _options(wanted: Wanted) -> dict[str, Any]:
+    """What of the command line decides the module's bytes."""
+    found = {
+        "dims": dict(wanted.dims),
+        "shapes": {name: list(shape) for name, shape in wanted.shapes.items()},
+        "constants": dict(wanted.constants),
+        "normalise": {name: asdict(each) for name, each in wanted.normalise.items()},
+        "compiler": wanted.compiler,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _format(spec: TensorSpec) -> str:
+    return f"{spec.name}: {spec.dtype}[{', '.join(map(str, spec.shape))}]"
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode() + b"\n"

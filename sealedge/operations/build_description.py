@@ -1,0 +1,121 @@
+"""What `sealedge build` writes beside a module for `sealedge publisher publish`: tensors, labels, limits, in TOML."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, get_args
+
+from pydantic import ValidationError
+
+from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.graph import Graph, Value
+from schemas.model import DType, TensorSpec
+from sealedge.operations.texts import table
+
+HEADROOM: Final = 20
+"""How many times slower than here a device may be, and what else it does at the same time."""
+MILLISECONDS: Final = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 600_000)
+"""Limits of time are one of these, so that two builds on a like machine say the same."""
+
+Labels = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is written. `tiers` may be empty: `sealedge publisher publish --tier` then says them."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    limits: Mapping[str, int]
+    tiers: tuple[str, ...] = ()
+
+    def toml(self) -> str:
+        """The file that `sealedge.operations.describe` reads."""
+        head = "# Made by `sealedge build`, which writes it anew.\n" + table([("name", self.name)])
+        head += table([("tiers", self.tiers)]) if self.tiers else '# tiers = ["sev-snp"], or publish with --tier\n'
+        tensors = [_tensor("inputs", each) for each in self.inputs] + [
+            _tensor("outputs", each) for each in self.outputs
+        ]
+        return "\n".join([head, *tensors, table(list(self.limits.items()), "limits")])
+
+
+def describe(graph: Graph, labels: Labels, name: str, limits: Mapping[str, int], tiers: tuple[str, ...]) -> Description:
+    """Raises `ConfigurationError` where no manifest can describe the model's tensors."""
+    named = tensor_names([*graph.inputs, *graph.outputs])
+    inputs = tuple(_spec(named[number], graph.values[each]) for number, each in enumerate(graph.inputs))
+    answered = enumerate(graph.outputs, len(graph.inputs))
+    outputs = tuple(_spec(named[number], graph.values[each], labels.get(each)) for number, each in answered)
+    return Description(name, inputs, outputs, limits, tiers)
+
+
+def tensor_names(names: Sequence[str]) -> list[str]:
+    """Names that any program can take: letters, digits and `_./:-`, at most 64, none twice."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_./:-]", "_", name)[:64] or "tensor"
+        number, candidate = 1, plain
+        while candidate in found:
+            number += 1
+            candidate = f"{plain[:58]}_{number}"
+        found.append(candidate)
+    return found
+
+
+def model_name(said: str | None, path: Path) -> str:
+    """The model's name in its fleet: said, or made of the file's name."""
+    plain = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:32].strip("-") or "model"
+    return plain if said is None else said
+
+
+def labelled(graph: Graph, given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Which outputs have which class names: the model's own, and above them what was given by an output's name.
+
+    Given under "", they are those of each output that has as many classes. Raises `ConfigurationError`.
+    """
+    found = {name: tuple(map(_printable, labels)) for name, labels in graph.labels.items() if labels}
+    for name, labels in given.items():
+        outputs = _outputs_with(len(labels), graph) if name == "" else [each for each in graph.outputs if each == name]
+        if not outputs:
+            shapes = ", ".join(f"{each!a} {list(graph.values[each].shape)}" for each in graph.outputs)
+            finding = Finding("labels", f"for an output of {shapes}", f"{len(labels)} for {name!a}")
+            raise ConfigurationError("no output has these classes", finding=finding)
+        found.update(dict.fromkeys(outputs, labels))
+    return found
+
+
+def milliseconds(seconds: float) -> int:
+    """The limit for a model that took this long here."""
+    wanted = seconds * 1000 * HEADROOM
+    return next((each for each in MILLISECONDS if each >= wanted), MILLISECONDS[-1])
+
+
+def _outputs_with(classes: int, graph: Graph) -> list[str]:
+    """Outputs whose last dimension is this long; else one that numbers them, or the probability of the second."""
+    values = [graph.values[name] for name in graph.outputs]
+    scores = [each.name for each in values if each.shape and each.shape[-1] == classes]
+    numbers = [each.name for each in values if not each.dtype.startswith("float")]
+    second = [each.name for each in values if classes == 2 and each.size == (each.shape or (1,))[0]]
+    return scores or numbers[:1] or second[:1]
+
+
+def _printable(label: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in label)[:256]
+
+
+def _spec(name: str, value: Value, labels: tuple[str, ...] | None = None) -> TensorSpec:
+    if value.dtype not in get_args(DType):
+        finding = Finding(f"tensor {name!a}", " or ".join(get_args(DType)), value.dtype)
+        raise ConfigurationError("no manifest describes tensors of this type: cast it in the model", finding=finding)
+    try:
+        return TensorSpec(name=name, dtype=value.dtype, shape=value.shape, labels=labels)  # type: ignore[arg-type] # looked up above
+    except ValidationError:
+        finding = Finding(f"tensor {name!a}", "at most 8 dimensions, each at least 1", str(list(value.shape)))
+        raise ConfigurationError("no manifest describes this tensor", finding=finding) from None
+
+
+def _tensor(kind: str, spec: TensorSpec) -> str:
+    values = [("name", spec.name), ("dtype", spec.dtype)]
+    labels = table([("labels", spec.labels)]) if spec.labels else ""
+    return f"[[{kind}]]\n{table(values)}shape = {list(spec.shape)}\n{labels}"

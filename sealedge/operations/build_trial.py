@@ -1,0 +1,139 @@
+"""A compiled model on trial: in the enclave's own runtime, against onnxruntime, by answers and by time."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from edge_agent.enclave.limits import HARD_CAPS, Limits
+from edge_agent.enclave.module_format import PAGE_BYTES, parse_interface
+from edge_agent.enclave.runtime import AnyModule, Runtime
+from protocol.errors import EnclaveError
+from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, require
+from publisher.compiler.compiling import CompiledModel
+from publisher.compiler.errors import MismatchError
+from publisher.compiler.graph import Graph, Value
+from publisher.compiler.reference import Reference
+from schemas.reason import Reason
+
+ROUNDS: Final = (5, 50)
+"""The least and the most runs of which a median is taken."""
+ROUND_SECONDS: Final = 1.5
+
+WIDE: Final = Limits(
+    max_module_bytes=int(HARD_CAPS["max_module_bytes"]),
+    max_memory_bytes=int(HARD_CAPS["max_memory_bytes"]),
+    max_input_bytes=int(HARD_CAPS["max_input_bytes"]),
+    max_output_bytes=int(HARD_CAPS["max_output_bytes"]),
+    max_seconds=HARD_CAPS["max_seconds"],
+    max_compile_seconds=HARD_CAPS["max_compile_seconds"],
+    max_compile_bytes=int(HARD_CAPS["max_compile_bytes"]),
+)
+"""What no configuration exceeds: a model that needs more runs nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Medians of runs that took turns, on one thread, with the call; for onnxruntime without the way to its process."""
+
+    module_seconds: float
+    reference_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the module takes."""
+        return self.module_seconds / max(self.reference_seconds, 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the trial found. `memory_bytes` is the linear memory that the module needs, buffers included."""
+
+    checked: Checked
+    timed: Timed
+    memory_bytes: int
+
+
+def try_module(
+    compiled: CompiledModel,
+    reference: Reference,
+    samples: Sequence[Sample],
+    tolerance: float,
+    progress: Callable[[str], None],
+) -> Tried:
+    """Check the module, measure it, and run it within the memory that is found to be enough.
+
+    Raises `MismatchError` where the tolerance does not hold, `EnclaveError` where the runtime does not take it,
+    `ConfigurationError` where onnxruntime does not.
+    """
+    progress("loading the module")
+    runtime = Runtime(WIDE)
+    try:
+        machine_code = runtime.compiled(compiled.wasm)
+        answer = answering(runtime.load(compiled.wasm, machine_code=machine_code), compiled.graph)
+        progress("comparing with onnxruntime")
+        checked = check(samples, reference.answer, answer, compiled.graph.outputs, tolerance)
+        require(checked)
+        progress("measuring")
+        timed = _timed(answer, reference, samples)
+        memory = _memory_bytes(compiled)
+        limits = replace(WIDE, max_memory_bytes=memory)
+        answering(runtime.load(compiled.wasm, limits, machine_code), compiled.graph)(samples[0].inputs)
+    finally:
+        runtime.close()
+    return Tried(checked, timed, memory)
+
+
+def answering(module: AnyModule, graph: Graph) -> Answer:
+    """A loaded module as a function of arrays. It returns None for input-invalid, and raises other `EnclaveError`s."""
+
+    def answer(inputs: Arrays) -> Arrays | None:
+        data = b"".join(each.tobytes() for each in inputs)
+        try:
+            return split(module.run(data), [graph.values[name] for name in graph.outputs])
+        except EnclaveError as fault:
+            if fault.reason is Reason.INPUT_INVALID:
+                return None
+            raise
+
+    return answer
+
+
+def split(output: bytes, values: Sequence[Value]) -> Arrays:
+    """The output of a module as arrays. Raises `MismatchError` where it has another length."""
+    if len(output) != sum(each.bytes for each in values):
+        raise MismatchError("the module's output has another length than the model's")
+    arrays, at = [], 0
+    for each in values:
+        arrays.append(np.frombuffer(output[at : at + each.bytes], each.dtype).reshape(each.shape))
+        at += each.bytes
+    return tuple(arrays)
+
+
+def _timed(answer: Answer, reference: Reference, samples: Sequence[Sample]) -> Timed:
+    """In turns, so that what else the machine does falls on both."""
+    inputs = next(each.inputs for each in samples if reference.answer(each.inputs) is not None)
+    own: list[float] = []
+    others: list[float] = []
+    ends = time.monotonic() + ROUND_SECONDS
+    while len(own) < ROUNDS[0] or (len(own) < ROUNDS[1] and time.monotonic() < ends):
+        started = time.perf_counter()
+        answer(inputs)
+        own.append(time.perf_counter() - started)
+        reference.answer(inputs)
+        others.append(reference.seconds)
+    return Timed(statistics.median(own), statistics.median(others))
+
+
+def _memory_bytes(compiled: CompiledModel) -> int:
+    """What the module starts with; and the pages for both buffers, where the enclave chooses where they lie."""
+    interface = parse_interface(compiled.wasm)
+    pages = interface.memory_pages
+    if "perform_inference" in interface.exports:
+        values = compiled.graph.values
+        moved = sum(values[name].bytes for name in (*compiled.graph.inputs, *compiled.graph.outputs))
+        pages += -(-moved // PAGE_BYTES) + 2
+    return pages * PAGE_BYTES
