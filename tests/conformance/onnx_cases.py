@@ -32,6 +32,7 @@ PARAMETERS = {
         ("Range MelWeightMatrix Loop", (0, 1, 2, 3, 4)),
         ("Pad STFT RotaryEmbedding", (1, 3)),
         ("MaxUnpool", (2,)),
+        ("QLinearConv QLinearMatMul", (1, 2, 4, 5, 6, 7)),
     )
     for operator in operators.split()
 }

@@ -1,0 +1,169 @@
+"""Convolutions of bytes: QLinearConv, ConvInteger, and the planner's own that end in reals."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.graph import Node
+from publisher.compiler.operators.quantised_form import check_bytes, known, per_column, quanta, single
+from publisher.compiler.operators.quantised_kernels import Kernels, kernels_of
+from publisher.compiler.operators.quantised_matrix import zero_expression
+from publisher.compiler.operators.quantised_right import Finish, Right, product, workspace
+from publisher.compiler.operators.quantised_window import Window
+from publisher.compiler.operators.registry import operator
+from publisher.compiler.step import Step
+
+REALS: Final = "quantised.conv"
+"""x, x's zero point, w, w's zero point, x's scale, w's scale, bias: reals out of a convolution of bytes.
+
+The bias is of reals. x's scale and zero point may be computed, as after DynamicQuantizeLinear.
+"""
+MOST_TAPS: Final = 64
+"""Larger kernels of depthwise convolutions take the general way."""
+
+
+@operator("QLinearConv")
+def qlinear_conv(node: Node, step: Step) -> None:
+    """ONNX QLinearConv, as onnxruntime rounds it. The planner's attribute `layout` says NHWC of images and results."""
+    out = step.value(node.outputs[0])
+    check_bytes(node, step, node.inputs[0], node.inputs[3], out.name)
+    channels = step.value(node.inputs[3]).shape[0]
+    scales = per_column(node, known(node, step, 4, "scale"), channels, "scale")
+    to = quanta(node, step, 6, out.dtype)
+    scale = (np.float32(single(node, step, 1, "scale")) * scales / to.scale).astype(np.float32)
+    start = per_column(node, known(node, step, 8, "bias"), channels, "bias") if node.has(8) else None
+    _convolve(node, step, (0, 3), (2, 5), Finish(start=start, scale=scale, to=to))
+
+
+@operator("ConvInteger")
+def conv_integer(node: Node, step: Step) -> None:
+    """ONNX ConvInteger: the sums."""
+    check_bytes(node, step, node.inputs[0], node.inputs[1])
+    _convolve(node, step, (0, 1), (2, 3), Finish())
+
+
+@operator(REALS)
+def conv_reals(node: Node, step: Step) -> None:
+    """The planner's: see `REALS`."""
+    check_bytes(node, step, node.inputs[0], node.inputs[2])
+    channels = step.value(node.inputs[2]).shape[0]
+    scale = per_column(node, known(node, step, 5, "scale"), channels, "scale").astype(np.float32)
+    bias = per_column(node, known(node, step, 6, "bias"), channels, "bias") if node.has(6) else None
+    finish = Finish(scale=scale, bias=bias, factor=f"*{step.pointer(node.inputs[4])}")
+    _convolve(node, step, (0, 2), (1, 3), finish)
+
+
+def _convolve(node: Node, step: Step, at: tuple[int, int], zeros: tuple[int, int], finish: Finish) -> None:
+    """The convolution of inputs `at`, with zero points at `zeros`."""
+    x, w, out = step.value(node.inputs[at[0]]), step.value(node.inputs[at[1]]), step.value(node.outputs[0])
+    window = Window.of(node, x, w.shape[2:], out)
+    kernels = kernels_of(node, step, at[1], zeros[1])
+    if kernels.group < 1 or w.shape[0] % kernels.group or window.channels != w.shape[1] * kernels.group:
+        raise ConfigurationError(f"{node.operator}: {kernels.group} groups do not fit {window.channels} channels")
+    if out.size == 0:
+        return
+    step.include("quantised_depthwise.h", "transpose.h")
+    form = _Form(window, kernels, finish, zero_expression(node, step, zeros[0]), int(x.dtype == "int8"))
+    step.line(f"for (int image = 0; image < {window.images}; image++) {{")
+    image = f"(const uint8_t *){step.pointer(x.name)} + (int64_t)image * {window.pixels * window.channels}"
+    result = f"{step.pointer(out.name)} + (int64_t)image * {window.places * kernels.count}"
+    if window.channels_last:
+        _image(step, image, result, form)
+    else:
+        _turned(step, image, result, form, 8 if out.dtype in {"int8", "uint8"} else 32)
+    step.line("}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A convolution of one image. `zero` is a C expression."""
+
+    window: Window
+    kernels: Kernels
+    finish: Finish
+    zero: str
+    is_signed: int
+
+    def product(self, right: Right, finish: Finish) -> str:
+        """The `Product` of kernels/quantised_product.h that one group is."""
+        return product(
+            right,
+            finish,
+            rows=self.window.places,
+            left_signed=self.is_signed,
+            left_stride=self.window.channels,
+            stride=self.kernels.count,
+        )
+
+
+def _turned(step: Step, image: str, result: str, form: _Form, bits: int) -> None:
+    """An image whose channels come first: they are brought last for the time of the convolution."""
+    window, count = form.window, form.kernels.count
+    last = step.scratch(window.pixels * window.channels, "uint8")
+    made = step.scratch(window.places * count, f"uint{bits}")
+    step.call("transpose_8", last, window.channels, image, window.pixels, window.channels, window.pixels)
+    _image(step, last, made, form)
+    target = f"(uint{bits}_t *)({result})"
+    step.call(f"transpose_{bits}", target, window.places, made, count, window.places, count)
+
+
+def _image(step: Step, image: str, result: str, form: _Form) -> None:
+    window, kernels = form.window, form.kernels
+    alone = kernels.group == window.channels == kernels.count and kernels.data is not None
+    if alone and form.zero.isdigit() and kernels.taps <= MOST_TAPS:
+        _depthwise(step, image, result, form)
+        return
+    inner = kernels.taps * kernels.channels
+    packed, wide = workspace(step, inner, window.places)
+    gathered = step.scratch(4 * inner, "uint8")
+    many = kernels.count // kernels.group
+    for group in range(kernels.group):
+        right, finish = kernels.right(step, group), form.finish.part(group * many, many)
+        given, by = form.product(right, finish), finish.columns(step, 0, many)
+        source, target = f"{image} + {group * kernels.channels}", f"{result} + {group * many}"
+        operand = (source, form.zero, right.c(step))
+        if window.pointwise:
+            step.call("quantised_product", *operand, 0, target, given, by, packed, wide)
+        else:
+            shape = window.of_group(kernels.channels).c(window.channels)
+            step.call("quantised_convolution", *operand, target, given, shape, by, packed, wide, gathered)
+
+
+def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
+    """Each channel by itself: see kernels/quantised_depthwise.h."""
+    window, finish, zero = form.window, form.finish, int(form.zero)
+    channels = window.channels
+    taps = form.kernels.numbers.reshape(channels, -1)
+    start = (0 if form.is_signed else 128) * taps.sum(axis=1) - zero * taps.sum(axis=1)
+    start = start if finish.start is None else start + finish.start
+    by = Finish(start, finish.scale, finish.bias, finish.factor, finish.to).columns(step, 0, channels)
+    blocks = np.zeros((-(-channels // 8) * 8, taps.shape[1]), np.int16)
+    blocks[:channels] = taps
+    packed = step.constant(np.ascontiguousarray(blocks.reshape(-1, 8, taps.shape[1]).transpose(0, 2, 1)))
+    given = form.product(Right(taps.shape[1], channels, taps.T), finish)
+    kept = step.scratch(_kept_bytes(window), "uint8")
+    bits = f"0x{whole(taps):x}ull"
+    step.call("quantised_depthwise", image, zero & 255, packed, result, given, window.c(channels), by, bits, kept)
+
+
+def whole(taps: NDArray[np.int32]) -> int:
+    """A bit for each tap after which sums of 16 bits could no longer take in the next one. `taps` is [channel, tap]."""
+    low, high = np.zeros(len(taps)), np.zeros(len(taps))
+    bits = 0
+    for tap in range(taps.shape[1]):
+        ends = np.stack([taps[:, tap] * -128.0, taps[:, tap] * 127.0])
+        least, most = low + ends.min(axis=0), high + ends.max(axis=0)
+        if np.any(least < -32768) or np.any(most > 32767):
+            bits |= 1 << (tap - 1)
+            least, most = ends.min(axis=0), ends.max(axis=0)
+        low, high = least, most
+    return int(bits | 1 << (taps.shape[1] - 1))
+
+
+def _kept_bytes(window: Window) -> int:
+    channels = -(-window.channels // 8) * 8
+    across = (window.out[1] - 1) * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
+    return channels * across * ((window.kernel[0] - 1) * window.dilations[0] + 1)

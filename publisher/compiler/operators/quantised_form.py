@@ -1,0 +1,102 @@
+"""What quantised operators share: scales and zero points, and the C that names them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.graph import Node
+from publisher.compiler.step import Step, literal
+
+RANGES: Final = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
+"""The quanta of each type."""
+EXACT: Final = 2.0**21
+"""Up to here kernels round what comes to them without bounding it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quanta:
+    """How one tensor is quantised as a whole; `low` to `high` is narrower than the type where it was clipped."""
+
+    scale: np.float32
+    zero_point: int
+    dtype: str
+    low: int
+    high: int
+
+    def c(self, *, unbounded: bool) -> str:
+        """The `Quanta` of kernels/quantised.h."""
+        return struct(
+            "Quanta",
+            zero_point=self.zero_point,
+            is_signed=int(self.dtype == "int8"),
+            low=self.low,
+            high=self.high,
+            unbounded=int(unbounded),
+        )
+
+
+def struct(name: str, **fields: str | float) -> str:
+    """A C structure as an expression."""
+    return f"({name}){{{', '.join(f'.{field} = {literal(value)}' for field, value in fields.items())}}}"
+
+
+def known(node: Node, step: Step, number: int, what: str) -> NDArray[Any]:
+    """The data of an input that must be constant. Raises `UnsupportedError`."""
+    data = step.value(node.inputs[number]).data if node.has(number) else None
+    if data is None:
+        raise UnsupportedError(node.operator, f"computes its {what}", f"export the model with a constant {what}")
+    return data
+
+
+def single(node: Node, step: Step, number: int, what: str) -> Any:
+    """The one element of a constant input. Raises `UnsupportedError`."""
+    data = known(node, step, number, what)
+    if data.size != 1:
+        raise UnsupportedError(
+            node.operator, f"has a {what} for each row or channel here", "quantise activations per tensor"
+        )
+    return data.reshape(-1)[0]
+
+
+def zero_point(node: Node, step: Step, number: int) -> int:
+    """A zero point of a whole tensor, 0 where it is left out. Raises `UnsupportedError`."""
+    return int(single(node, step, number, "zero point")) if node.has(number) else 0
+
+
+def quanta(node: Node, step: Step, scale: int, dtype: str) -> Quanta:
+    """What the inputs `scale` and `scale` + 1 say. Raises `ConfigurationError`."""
+    low, high = RANGES[dtype]
+    low, high = max(low, node.integer("low", low)), min(high, node.integer("high", high))
+    return Quanta(np.float32(single(node, step, scale, "scale")), zero_point(node, step, scale + 1), dtype, low, high)
+
+
+def check_bytes(node: Node, step: Step, *names: str) -> None:
+    """Tensors are int8 or uint8. Raises `UnsupportedError`."""
+    for name in names:
+        if step.value(name).dtype not in {"int8", "uint8"}:
+            raise UnsupportedError(node.operator, "is of 16 bits here", "quantise to 8 bits")
+
+
+def per_column(node: Node, data: NDArray[Any], columns: int, what: str) -> NDArray[Any]:
+    """One number a column, out of one for all or one for each. Raises `ConfigurationError`."""
+    if data.size not in {1, columns}:
+        raise ConfigurationError(f"{node.operator}: {data.size} times a {what} for {columns} columns")
+    return np.broadcast_to(data.reshape(-1), (columns,))
+
+
+def padded(data: NDArray[Any], dtype: str, multiple: int = 8) -> NDArray[Any]:
+    """A vector with zeros behind it, so that kernels read eight at a time."""
+    room = np.zeros(-(-max(1, data.size) // multiple) * multiple, dtype)
+    room[: data.size] = data
+    return room
+
+
+def table(values: NDArray[np.float32], to: Quanta) -> NDArray[Any]:
+    """Reals as quanta: what ONNX QuantizeLinear makes of them."""
+    scaled = np.rint(values / to.scale) + to.zero_point
+    made: NDArray[Any] = np.clip(scaled, to.low, to.high).astype(to.dtype)
+    return made

@@ -1,0 +1,130 @@
+"""Right operands of integer products: weights packed for kernels/quantised_product.h, or bytes as they come."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from publisher.compiler.operators.quantised_form import EXACT, Quanta, padded, struct
+from publisher.compiler.step import Step
+
+BLOCK_BYTES: Final = 64 * 1024
+"""Rows that are packed together: what stays in the cache while the columns are gone through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """`weights` are [inner, columns], their zero points taken off; None where they come at run time.
+
+    Then `pointer` is where they lie: bytes, row by row, or panels of int16 where they are `packed`.
+    """
+
+    inner: int
+    columns: int
+    weights: NDArray[np.int32] | None = None
+    pointer: str = ""
+    is_signed: bool = False
+    packed: bool = False
+
+    @property
+    def kind(self) -> str:
+        """How kernels find it."""
+        if self.weights is None:
+            return "WIDE" if self.packed else "BYTES"
+        fits = self.weights.size == 0 or (self.weights.min() >= -128 and self.weights.max() <= 127)
+        return "NARROW" if fits else "WIDE"
+
+    def c(self, step: Step) -> str:
+        """A C pointer to it."""
+        if self.weights is None:
+            return self.pointer
+        return f"((const uint8_t *){step.constant(panels(self.weights, 'int8' if self.kind == 'NARROW' else 'int16'))})"
+
+    def largest_sum(self) -> NDArray[Any]:
+        """What no sum of a column goes beyond: left operands are at most 255 from their zero points."""
+        if self.weights is None:
+            return np.full(self.columns, self.inner * 255.0 * 255.0)
+        largest: NDArray[Any] = np.abs(self.weights).sum(axis=0, dtype=np.float64) * 255.0
+        return largest
+
+
+def panels(weights: NDArray[np.int32], dtype: str) -> NDArray[Any]:
+    """[inner, columns] as [columns / 8, inner / 2, 8, 2], padded with zeros."""
+    inner, columns = weights.shape
+    full = np.zeros((-(-inner // 2) * 2, -(-columns // 8) * 8), dtype)
+    full[:inner, :columns] = weights
+    return np.ascontiguousarray(full.reshape(full.shape[0] // 2, 2, full.shape[1] // 8, 8).transpose(2, 0, 3, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What becomes of the sums: `start` is added in quanta of the product, then they are scaled, then `bias` is added.
+
+    `to` says how the result is quantised; without it, it is real where there is a `scale`, and the sums where not.
+    """
+
+    start: NDArray[Any] | None = None
+    scale: NDArray[Any] | None = None
+    bias: NDArray[Any] | None = None
+    factor: str | float = 1.0
+    to: Quanta | None = None
+
+    def columns(self, step: Step, first: int, count: int) -> str:
+        """The `Columns` of kernels/quantised_product.h, for `count` columns from `first` on."""
+        fields: dict[str, str | float] = {"factor": self.factor}
+        for name, data, dtype in (
+            ("start", self.start, "int32"),
+            ("scale", self.scale, "float32"),
+            ("bias", self.bias, "float32"),
+        ):
+            if data is not None:
+                fields[name] = step.constant(padded(data[first : first + count], dtype))
+        return struct("Columns", **fields)
+
+    def fields(self, largest: NDArray[Any]) -> dict[str, str | float]:
+        """The `to` and `quanta` of a `Product`. `largest` bounds the sums of products."""
+        if self.to is None:
+            return {"to": "TO_SUMS" if self.scale is None else "TO_REALS"}
+        most = largest if self.start is None else largest + np.abs(self.start.astype(np.float64))
+        scale = np.zeros(1) if self.scale is None else np.abs(self.scale.astype(np.float64))
+        with np.errstate(all="ignore"):
+            unbounded = not bool(np.all(most * scale < EXACT))
+        return {"to": "TO_QUANTA", "quanta": self.to.c(unbounded=unbounded)}
+
+    def part(self, first: int, count: int) -> "Finish":
+        """That of some columns."""
+        start, scale, bias = (
+            None if each is None else each[first : first + count] for each in (self.start, self.scale, self.bias)
+        )
+        return Finish(start, scale, bias, self.factor, self.to)
+
+
+def rows_at_once(inner: int, rows: int) -> int:
+    """How many rows are packed before the columns are gone through: a multiple of four."""
+    fitting = BLOCK_BYTES // max(1, 2 * panel_width(inner)) // 4 * 4
+    return max(4, min(max(32, fitting), -(-rows // 4) * 4))
+
+
+def panel_width(inner: int) -> int:
+    """Numbers of one row of a left panel."""
+    return -(-inner // 8) * 8
+
+
+def workspace(step: Step, inner: int, rows: int) -> tuple[str, str]:
+    """Scratch for packed rows and for one right panel."""
+    packed = step.scratch(rows_at_once(inner, rows) * panel_width(inner) + 8, "int16")
+    return packed, step.scratch(-(-inner // 2) * 16 + 8, "int16")
+
+
+def product(right: Right, finish: Finish, **fields: str | float) -> str:
+    """The `Product` of kernels/quantised_product.h: `rows`, `left_signed`, `left_stride` and `stride` are given."""
+    rows = int(fields["rows"])
+    given: dict[str, str | float] = {
+        "inner": right.inner,
+        "columns": right.columns,
+        "right": right.kind,
+        "right_signed": int(right.is_signed),
+    }
+    block = rows_at_once(right.inner, rows)
+    return struct("Product", **fields, **given, block=block, **finish.fields(right.largest_sum()))
