@@ -18,6 +18,7 @@ from typing import Final
 from bench import agent, appraisals, pipelines, runtime
 from bench.fleets import progress, settled, workers
 from bench.machine import broker_version, machine
+from bench.report import write_report
 from bench.table import Row, read, show, write
 from broker.embedded import Embedded
 from sealedge.operations.demo.display import Display
@@ -44,9 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         if arguments:
             return 0
         write(rows, described, RESULTS)
-    # Imported here: the parts can be measured without the extra `bench`.
-    from bench.report import write_report  # noqa: PLC0415
-
     write_report(*read(RESULTS), HERE)
     return 0
 

@@ -17,26 +17,10 @@ mpl.use("svg")
 from matplotlib import pyplot
 
 STYLE: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "sealedge", "font.size": 9, "axes.spines.top": False}
-PLOTS: Final = {
-    "What sealing costs": ("sealing.svg", "ratio", ("sealed/clear ", "sealed/plain bytes ", "clear/plain bytes ")),
-    "The runtime": ("runtime.svg", "ratio", ("limits/", "epochs/")),
-    "Homomorphic encryption in its place": ("homomorphic.svg", "ratio", ("homomorphic/",)),
-}
-"""By chapter: the file, the unit of the axis, how the names of the rows begin."""
 
 
-def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
-    """Write the plots; returns the file's name for each chapter that has one."""
-    drawn = {}
-    for chapter, (name, unit, beginnings) in PLOTS.items():
-        chosen = [row for row in rows if row.unit == unit and row.name.startswith(beginnings)]
-        if chosen:
-            _draw(chosen, unit, folder / name)
-            drawn[chapter] = name
-    return drawn
-
-
-def _draw(rows: Sequence[Row], unit: str, path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """One plot of ratios, each with its quartiles and its bar."""
     with mpl.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.3 * len(rows)))
         places = range(len(rows))
@@ -48,7 +32,7 @@ def _draw(rows: Sequence[Row], unit: str, path: Path) -> None:
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_yticks(places, [row.name for row in rows])
         axes.invert_yaxis()
-        axes.set_xlabel(f"{unit}: median and quartiles; green meets its bar (dotted), red misses it, grey has none")
+        axes.set_xlabel("ratio: median and quartiles; green meets its bar (dotted), red misses it, grey has none")
         figure.savefig(path, bbox_inches="tight", metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
     path.write_text("\n".join(line.rstrip() for line in path.read_text("utf-8").splitlines()) + "\n", "utf-8")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.plots import draw
 from bench.table import Row, verdict_of
 
 CHAPTERS: Final = (
@@ -16,6 +15,13 @@ CHAPTERS: Final = (
 )
 """Headings, and how the names of their rows begin."""
 
+PLOTS: Final = {
+    "What sealing costs": ("sealing.svg", ("sealed/clear ", "sealed/plain bytes ", "clear/plain bytes ")),
+    "The runtime": ("runtime.svg", ("limits/", "epochs/")),
+    "Homomorphic encryption in its place": ("homomorphic.svg", ("homomorphic/",)),
+}
+"""By heading: the file, and how the names of the ratios in it begin."""
+
 WORDS: Final = """\
 Written by `make bench` together with [results.json](results.json), which has the same figures; what the rows are is
 described in [README.md](README.md). Each figure is the median of its runs, with the quartiles behind it. A ratio is
@@ -24,14 +30,25 @@ taken run by run, of what was measured in turn in that run.
 
 
 def write_report(rows: Sequence[Row], machine: dict[str, str], folder: Path) -> None:
-    """Write report.md and the plots to a folder."""
-    plots = draw(rows, folder)
+    """Write report.md and the plots to a folder. Raises `ConfigurationError` where matplotlib is missing."""
+    # Imported here: what the report says can be checked without the extra `bench`.
+    from bench.plots import draw  # noqa: PLC0415
+
+    for name, beginnings in PLOTS.values():
+        chosen = [row for row in rows if row.unit == "ratio" and row.name.startswith(beginnings)]
+        if chosen:
+            draw(chosen, folder / name)
+    (folder / "report.md").write_text(report(rows, machine), "utf-8")
+
+
+def report(rows: Sequence[Row], machine: dict[str, str]) -> str:
+    """The report in Markdown."""
     parts = ["# Measured", "", WORDS, *_machine(machine), *_verdicts(rows)]
     for heading, beginnings in CHAPTERS:
         chosen = [row for row in rows if row.name.startswith(beginnings)]
         if chosen:
-            parts += [f"## {heading}", "", *_plot(plots.get(heading)), *_table(chosen), ""]
-    (folder / "report.md").write_text("\n".join(parts).rstrip() + "\n", "utf-8")
+            parts += [f"## {heading}", "", *_plot(heading), *_table(chosen), ""]
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _machine(machine: dict[str, str]) -> list[str]:
@@ -48,8 +65,8 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
     return [f"Of {held} bars {len(missed)} are missed: {named}.", ""]
 
 
-def _plot(name: str | None) -> list[str]:
-    return [] if name is None else [f"![the ratios and their bars]({name})", ""]
+def _plot(heading: str) -> list[str]:
+    return [f"![the ratios and their bars]({PLOTS[heading][0]})", ""] if heading in PLOTS else []
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
