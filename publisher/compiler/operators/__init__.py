@@ -12,6 +12,7 @@ FAMILIES: Final = (
     "carried",
     "casts",
     "comparison",
+    "constants",
     "elementwise",
     "indexing",
     "mathematics",
@@ -24,6 +25,8 @@ FAMILIES: Final = (
     "quantised_matrix",
     "recurrent",
     "reductions",
+    "selection",
+    "sequences",
     "softmax",
 )
 """The files beside this one that register operators."""

@@ -1,0 +1,40 @@
+/* The largest of some elements, and their order. */
+#pragma once
+
+#include "module.h"
+
+/* `order` becomes the indices of `count` elements, the first in order first, equal ones by index; `other` is room for
+   as many. By merging runs of 1, 2, 4, … */
+#define SORTED(type, word, comes_first)                                                                       \
+    INLINE void word(int32_t *order, int32_t *other, const type *from, int stride, int count) {               \
+        for (int i = 0; i < count; i++) order[i] = i;                                                         \
+        for (int width = 1; width < count; width *= 2) {                                                      \
+            for (int start = 0; start < count; start += 2 * width) {                                          \
+                int middle = start + width < count ? start + width : count;                                   \
+                int end = middle + width < count ? middle + width : count;                                    \
+                int left = start, right = middle;                                                             \
+                for (int at = start; at < end; at++) {                                                        \
+                    int takes_right = left == middle;                                                         \
+                    if (!takes_right && right < end) {                                                        \
+                        type a = from[order[right] * stride], b = from[order[left] * stride];                 \
+                        takes_right = comes_first;                                                            \
+                    }                                                                                         \
+                    other[at] = takes_right ? order[right++] : order[left++];                                 \
+                }                                                                                             \
+            }                                                                                                 \
+            __builtin_memcpy(order, other, (unsigned)count * sizeof *order);                                  \
+        }                                                                                                     \
+    }
+#define SORTED_BOTH_WAYS(type, word)             \
+    SORTED(type, word##_descending, a > b)       \
+    SORTED(type, word##_ascending, a < b)
+SORTED_BOTH_WAYS(float, float32)
+SORTED_BOTH_WAYS(double, float64)
+SORTED_BOTH_WAYS(int8_t, int8)
+SORTED_BOTH_WAYS(uint8_t, uint8)
+SORTED_BOTH_WAYS(int16_t, int16)
+SORTED_BOTH_WAYS(uint16_t, uint16)
+SORTED_BOTH_WAYS(int32_t, int32)
+SORTED_BOTH_WAYS(uint32_t, uint32)
+SORTED_BOTH_WAYS(int64_t, int64)
+SORTED_BOTH_WAYS(uint64_t, uint64)

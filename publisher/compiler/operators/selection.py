@@ -1,0 +1,96 @@
+"""Which elements are the largest or smallest, and what is chosen by constants."""
+
+from typing import Final
+
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.graph import C_TYPES, Node
+from publisher.compiler.loops import Operand, nest
+from publisher.compiler.operators.moving import Walk, copy, table, whole
+from publisher.compiler.operators.parameters import axis_of, check, numbers
+from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type
+from publisher.compiler.operators.registry import operator
+from publisher.compiler.step import Step, row_major
+
+_NUMBERS: Final = (*FLOATS, *INTEGERS)
+
+
+@operator("ArgMax", "ArgMin")
+def extreme_index(node: Node, step: Step) -> None:
+    """ONNX ArgMax and ArgMin: the first or last of equal ones; the first NaN where there is one."""
+    dtype = check_type(node, step, _NUMBERS)
+    source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
+    axis = axis_of(node, node.integer("axis", 0), len(source.shape))
+    before, length, after = source.shape[:axis], source.shape[axis], source.shape[axis + 1 :]
+    kept = (*before, 1, *after) if node.integer("keepdims", 1) else (*before, *after)
+    check(out.shape == kept and out.dtype == "int64", node, "the output is of another shape or type")
+    check(length > 0 or out.size == 0, node, "there is nothing to compare")
+    inner = row_major(source.shape)[axis]
+    outer = out.size // inner if inner else 0
+    sign = "<" if node.operator == "ArgMin" else ">"
+    further = f"x {sign}{'=' if node.integer('select_last_index', 0) else ''} best"
+    if dtype in FLOATS:
+        further = f"({further} || x != x) && best == best"
+    ctype = C_TYPES[dtype]
+    operands = {
+        "o": Operand(step.pointer(out.name), (inner,), "int64_t"),
+        "a": Operand(f"(({ctype} *){step.pointer(source.name)})", (inner * length,), ctype),
+    }
+    best = f"{ctype} *const bests = {step.scratch(inner, dtype)};"
+    begin = f"for (int j = 0; j < {inner}; j++) {{{{ (&{{o}})[j] = 0; bests[j] = (&{{a}})[j]; }}}}"
+    element = f"{ctype} x = (&{{a}})[k * {inner} + j], best = bests[j]; int better = {further};"
+    choose = f"{{{{ {element} bests[j] = better ? x : best; (&{{o}})[j] = better ? k : (&{{o}})[j]; }}}}"
+    loops = f"for (int k = 1; k < {length}; k++) INDEPENDENT for (int j = 0; j < {inner}; j++) {choose}"
+    if out.size:
+        nest(step, (outer,), operands, f"{best} {begin} {loops}", ordered=True)
+
+
+@operator("TopK")
+def top_k(node: Node, step: Step) -> None:
+    """ONNX TopK: in order, equal ones by index, whether that is asked for or not."""
+    dtype = check_type(node, step, _NUMBERS)
+    source = step.value(node.inputs[0])
+    axis = axis_of(node, node.integer("axis", -1), len(source.shape))
+    length, stride = source.shape[axis], row_major(source.shape)[axis]
+    (count,) = numbers(node, step, 1, "k") or (node.integer("k", 0),)
+    check(0 <= count <= length, node, f"k is {count} of {length}")
+    shape = (*source.shape[:axis], count, *source.shape[axis + 1 :])
+    outs = [step.value(name) if name else None for name in node.outputs]
+    check(all(each is None or each.shape == shape for each in outs), node, "an output is of another shape")
+    ctype = C_TYPES[dtype]
+    reads, writes = row_major(source.shape), row_major(shape)
+    loops = (*source.shape[:axis], *source.shape[axis + 1 :])
+    operands = {"a": Operand(f"(({ctype} *){step.pointer(source.name)})", _without(reads, axis), ctype)}
+    order, other = step.scratch(length, "int32"), step.scratch(length, "int32")
+    way = "descending" if node.integer("largest", 1) else "ascending"
+    statement = f"int32_t *const order = {order}; {dtype}_{way}(order, {other}, &{{a}}, {stride}, {length});"
+    for letter, out, chosen in zip("oi", outs, (f"(&{{a}})[order[k] * {stride}]", "order[k]"), strict=False):
+        if out is not None:
+            kind = C_TYPES[out.dtype]
+            operands[letter] = Operand(step.pointer(out.name), _without(writes, axis), kind)
+            statement += f" for (int k = 0; k < {count}; k++) (&{{{letter}}})[k * {stride}] = {chosen};"
+    step.include("selection.h")
+    if count and source.size:
+        nest(step, loops, operands, statement, ordered=True)
+
+
+def _without(strides: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return strides[:axis] + strides[axis + 1 :]
+
+
+@operator("Compress")
+def compress(node: Node, step: Step) -> None:
+    """ONNX Compress by a constant condition: otherwise nobody knows how large the output is."""
+    source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
+    condition = step.value(node.inputs[1]).data
+    if condition is None:
+        raise UnsupportedError("Compress", "has a condition that is computed", "multiply by a mask instead")
+    chosen = [int(each) for each in condition.reshape(-1).nonzero()[0]]
+    flat = "axis" not in node.attributes
+    shape = (source.size,) if flat else source.shape
+    axis = 0 if flat else axis_of(node, node.integer("axis", 0), len(shape))
+    check(all(each < shape[axis] for each in chosen), node, "the condition is longer than the input")
+    to = (*shape[:axis], len(chosen), *shape[axis + 1 :])
+    check(out.shape == to and source.dtype == out.dtype, node, "the output is of another shape or type")
+    strides = row_major(shape)
+    offsets = table(step, [each * strides[axis] for each in chosen])
+    copy(step, to, whole(out), Walk(source, (*strides[:axis], offsets, *strides[axis + 1 :])))
