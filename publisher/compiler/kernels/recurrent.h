@@ -1,8 +1,14 @@
-/* LSTM, GRU and RNN over time, one direction at a time. The input's share of every gate comes projected (matvec.h);
-   what is left is the state's share and the cell. Buffers of states are padded to a multiple of four units. */
+/* LSTM, GRU and RNN over time, one direction at a time. Four units stand side by side, all their gates together: what
+   they need then lies in registers, ready for the cell's functions.
+
+   packed weights   [units / 4][inner][gates][4], units filled up with zeros to a multiple of 4: gemm.h's panels
+   packed bias      [units / 4][gates][4]
+   a row of sums    [units / 4][gates][4], likewise, and so are states, whose gate is one
+
+   The input's share of every gate comes as such rows, of all steps at once; what is left is the state's share. */
 #pragma once
 
-#include "matvec.h"
+#include "gemm.h"
 
 enum activation {
     AFFINE, ELU, HARD_SIGMOID, LEAKY_RELU, RELU, SCALED_TANH, SIGMOID, SOFTPLUS, SOFTSIGN, TANH, THRESHOLDED_RELU
@@ -19,9 +25,9 @@ struct recurrence {
     /* Rows of sums; row_step and row_batch: how many rows further the next step, the next sequence is. */
     const float *projected;
     int row_step, row_batch;
-    /* Packed, all gates of LSTM and RNN. GRU: update and reset; the hidden gate's are `hidden_weights`. */
+    /* All gates; where a GRU's reset comes before the product: update and reset, and the hidden gate by itself. */
     const float *weights, *hidden_weights;
-    /* GRU with linear_before_reset: the hidden gate's, packed. LSTM: of input, output and forget gate, packed; or null. */
+    /* Packed. GRU: the hidden gate's, if the product comes before the reset. LSTM: of input, output, forget; or null. */
     const float *hidden_bias, *peepholes;
     /* Null: zeros. Both lie `state_batch` apart, as last_h and last_c do. */
     const float *first_h, *first_c;
@@ -31,15 +37,41 @@ struct recurrence {
     /* Each may be null. */
     float *y, *last_h, *last_c;
     int y_step, y_batch;
-    /* 3 * batch * padded for the states, and padded for a GRU. */
+    /* 3 * batch * padded for the states, and 2 * padded for a GRU. */
     float *states, *scratch;
     struct function f, g, h;
     /* Infinite where nothing is clipped. */
     float clip;
-    int input_forget, linear_before_reset;
+    int input_forget;
 };
 
-typedef void (*cell_function)(const struct recurrence *, const float *sums, const float *h, float *c, float *next);
+/* One step of `rows` sequences: states are `padded` floats apart, their rows of sums `apart`. */
+typedef void (*cell_function)(const struct recurrence *, const int rows, const float *sums, const long apart,
+                              const float *h, float *c, float *next, const int padded);
+
+typedef f4 sums_of_rows[MOST_ROWS][MOST_VECTORS];
+
+INLINE f4 as_it_is(f4 x, long at, int channel, int count) { return x; }
+
+/* to [count] rows of sums = bias + rows [count][inner] * packed weights. */
+INLINE void project_rows(float *to, const float *rows, int count, int inner, const float *weights, const float *bias,
+                         const int gates, int units) {
+    const int blocks = (units + 3) / 4, width = 4 * gates;
+    ROLLED for (int block = 0; block < blocks; block++)
+        gemm_panel(gates == 1 ? 4 : 2, gates, rows, inner, weights + (long)block * inner * width, inner,
+                   bias + block * width, to, blocks * width, block * width, 0, width, count, as_it_is);
+}
+
+/* from [gates][units][inner], as ONNX has it, where weights are known only as the model runs. */
+INLINE void pack_gates(float *to, const float *from, int gates, int units, int inner) {
+    for (int block = 0; block < (units + 3) / 4; block++)
+        for (int k = 0; k < inner; k++)
+            for (int gate = 0; gate < gates; gate++)
+                for (int lane = 0; lane < 4; lane++) {
+                    int unit = block * 4 + lane;
+                    *to++ = unit < units ? from[((long)gate * units + unit) * inner + k] : 0.0f;
+                }
+}
 
 INLINE f4 activate(struct function function, f4 x) {
     const float alpha = function.alpha, beta = function.beta;
@@ -66,60 +98,86 @@ INLINE f4 gate(const struct recurrence *r, struct function function, f4 x) {
     return activate(function, x);
 }
 
+/* The first `gates` of four units' sums, of each row. */
+INLINE void load_sums(sums_of_rows sums, const int rows, const int gates, const float *from, const long apart) {
+    UNROLLED for (int row = 0; row < rows; row++)
+        UNROLLED for (int each = 0; each < gates; each++) sums[row][each] = f4_load(from + row * apart + 4 * each);
+}
+
 /* Gates: input, output, forget, cell. */
-INLINE void lstm_cell(const struct recurrence *r, const float *sums, const float *h, float *c, float *next) {
-    for (int unit = 0; unit < r->hidden; unit += 4) {
-        f4 sum[MOST_GATES];
-        UNROLL for (int each = 0; each < 4; each++) sum[each] = f4_load(sums + unit * 4 + each * 4);
-        gate_sums(sum, 4, r->weights + unit * 4 * r->hidden, h, r->hidden);
-        f4 before = f4_load(c + unit);
+INLINE void lstm_cell(const struct recurrence *r, const int rows, const float *sums, const long apart, const float *h,
+                      float *c, float *next, const int padded) {
+    ROLLED for (int unit = 0; unit < r->hidden; unit += 4) {
+        sums_of_rows sum;
+        load_sums(sum, rows, 4, sums + unit * 4, apart);
+        gemm_steps(rows, 4, sum, h, padded, r->weights + (long)unit * 4 * r->hidden, r->hidden);
         const float *peephole = r->peepholes ? r->peepholes + unit * 3 : 0;
-        if (peephole) sum[0] += f4_load(peephole) * before;
-        if (peephole) sum[2] += f4_load(peephole + 8) * before;
-        f4 input = gate(r, r->f, sum[0]);
-        f4 forget = r->input_forget ? 1.0f - input : gate(r, r->f, sum[2]);
-        f4 after = forget * before + input * gate(r, r->g, sum[3]);
-        if (peephole) sum[1] += f4_load(peephole + 4) * after;
-        f4_store(c + unit, after);
-        /* As onnxruntime has it, what is clipped are sums, not the cell. */
-        f4_store(next + unit, gate(r, r->f, sum[1]) * activate(r->h, after));
+        UNROLLED for (int row = 0; row < rows; row++) {
+            const int at = row * padded + unit;
+            f4 *own = sum[row], before = f4_load(c + at);
+            if (peephole) own[0] += f4_load(peephole) * before;
+            if (peephole) own[2] += f4_load(peephole + 8) * before;
+            f4 input = gate(r, r->f, own[0]);
+            f4 forget = r->input_forget ? 1.0f - input : gate(r, r->f, own[2]);
+            f4 after = forget * before + input * gate(r, r->g, own[3]);
+            if (peephole) own[1] += f4_load(peephole + 4) * after;
+            f4_store(c + at, after);
+            /* As onnxruntime has it, what is clipped are sums, not the cell. */
+            f4_store(next + at, gate(r, r->f, own[1]) * activate(r->h, after));
+        }
     }
 }
 
-/* Gates: update, reset, hidden; all of what the hidden gate needs of the state is linear before the reset. */
-INLINE void gru_cell_linear(const struct recurrence *r, const float *sums, const float *h, float *c, float *next) {
-    for (int unit = 0; unit < r->hidden; unit += 4) {
-        f4 sum[MOST_GATES], hidden = f4_load(r->hidden_bias + unit);
-        UNROLL for (int each = 0; each < 3; each++) sum[each] = f4_load(sums + unit * 3 + each * 4);
-        gate_sums(sum, 2, r->weights + unit * 2 * r->hidden, h, r->hidden);
-        gate_sums(&hidden, 1, r->hidden_weights + unit * r->hidden, h, r->hidden);
-        f4 update = gate(r, r->f, sum[0]), reset = gate(r, r->f, sum[1]);
-        f4 made = gate(r, r->g, sum[2] + reset * hidden);
-        f4_store(next + unit, made + update * (f4_load(h + unit) - made));
+/* Gates: update, reset, hidden. The product of the hidden gate comes before the reset. */
+INLINE void gru_cell_linear(const struct recurrence *r, const int rows, const float *sums, const long apart,
+                            const float *h, float *c, float *next, const int padded) {
+    ROLLED for (int unit = 0; unit < r->hidden; unit += 4) {
+        sums_of_rows sum;
+        load_sums(sum, rows, 2, sums + unit * 3, apart);
+        UNROLLED for (int row = 0; row < rows; row++) sum[row][2] = f4_load(r->hidden_bias + unit);
+        gemm_steps(rows, 3, sum, h, padded, r->weights + (long)unit * 3 * r->hidden, r->hidden);
+        UNROLLED for (int row = 0; row < rows; row++) {
+            f4 update = gate(r, r->f, sum[row][0]), reset = gate(r, r->f, sum[row][1]);
+            f4 made = gate(r, r->g, f4_load(sums + row * apart + unit * 3 + 8) + reset * sum[row][2]);
+            const int at = row * padded + unit;
+            f4_store(next + at, made + update * (f4_load(h + at) - made));
+        }
     }
 }
 
-/* The same where the reset comes before the product: all resets first. c holds the updates meanwhile. */
-INLINE void gru_cell(const struct recurrence *r, const float *sums, const float *h, float *c, float *next) {
-    for (int unit = 0; unit < r->hidden; unit += 4) {
-        f4 sum[MOST_GATES] = {f4_load(sums + unit * 3), f4_load(sums + unit * 3 + 4)};
-        gate_sums(sum, 2, r->weights + unit * 2 * r->hidden, h, r->hidden);
-        f4_store(c + unit, gate(r, r->f, sum[0]));
-        f4_store(r->scratch + unit, gate(r, r->f, sum[1]) * f4_load(h + unit));
+/* The same where the reset comes before: all resets first. c holds the updates meanwhile, `scratch` what is left of h. */
+INLINE void gru_cell(const struct recurrence *r, const int rows, const float *sums, const long apart, const float *h,
+                     float *c, float *next, const int padded) {
+    ROLLED for (int unit = 0; unit < r->hidden; unit += 4) {
+        sums_of_rows sum;
+        load_sums(sum, rows, 2, sums + unit * 3, apart);
+        gemm_steps(rows, 2, sum, h, padded, r->weights + (long)unit * 2 * r->hidden, r->hidden);
+        UNROLLED for (int row = 0; row < rows; row++) {
+            const int at = row * padded + unit;
+            f4_store(c + at, gate(r, r->f, sum[row][0]));
+            f4_store(r->scratch + at, gate(r, r->f, sum[row][1]) * f4_load(h + at));
+        }
     }
-    for (int unit = 0; unit < r->hidden; unit += 4) {
-        f4 sum = f4_load(sums + unit * 3 + 8);
-        gate_sums(&sum, 1, r->hidden_weights + unit * r->hidden, r->scratch, r->hidden);
-        f4 made = gate(r, r->g, sum);
-        f4_store(next + unit, made + f4_load(c + unit) * (f4_load(h + unit) - made));
+    ROLLED for (int unit = 0; unit < r->hidden; unit += 4) {
+        sums_of_rows sum;
+        load_sums(sum, rows, 1, sums + unit * 3 + 8, apart);
+        gemm_steps(rows, 1, sum, r->scratch, padded, r->hidden_weights + (long)unit * r->hidden, r->hidden);
+        UNROLLED for (int row = 0; row < rows; row++) {
+            const int at = row * padded + unit;
+            f4 made = gate(r, r->g, sum[row][0]);
+            f4_store(next + at, made + f4_load(c + at) * (f4_load(h + at) - made));
+        }
     }
 }
 
-INLINE void rnn_cell(const struct recurrence *r, const float *sums, const float *h, float *c, float *next) {
-    for (int unit = 0; unit < r->hidden; unit += 4) {
-        f4 sum = f4_load(sums + unit);
-        gate_sums(&sum, 1, r->weights + unit * r->hidden, h, r->hidden);
-        f4_store(next + unit, gate(r, r->f, sum));
+INLINE void rnn_cell(const struct recurrence *r, const int rows, const float *sums, const long apart, const float *h,
+                     float *c, float *next, const int padded) {
+    ROLLED for (int unit = 0; unit < r->hidden; unit += 4) {
+        sums_of_rows sum;
+        load_sums(sum, rows, 1, sums + unit, apart);
+        gemm_steps(rows, 1, sum, h, padded, r->weights + (long)unit * r->hidden, r->hidden);
+        UNROLLED for (int row = 0; row < rows; row++)
+            f4_store(next + row * padded + unit, gate(r, r->f, sum[row][0]));
     }
 }
 
@@ -145,31 +203,36 @@ INLINE int length_of(const struct recurrence *r, int b) {
     return 0;
 }
 
-/* One step of one sequence: `step` counts from where the direction begins. */
-INLINE void recur_once(const struct recurrence *r, cell_function cell, int gates, int step, int b, const float *h,
-                       float *c, float *next) {
+/* One step of `rows` sequences from `b` on: `step` counts from where the direction begins. */
+INLINE void recur_once(const struct recurrence *r, cell_function cell, const int gates, const int rows, int step, int b,
+                       const float *h, float *c, float *next) {
     const int padded = (r->hidden + 3) / 4 * 4, length = length_of(r, b);
     if (step >= length) {
         for (int unit = 0; unit < r->hidden; unit++) next[unit] = h[unit];
         return;
     }
-    int t = r->backwards ? length - 1 - step : step;
-    long row = (long)t * r->row_step + (long)b * r->row_batch;
-    cell(r, r->projected + row * padded * gates, h, c, next);
-    if (!r->y) return;
-    float *y = r->y + (long)t * r->y_step + (long)b * r->y_batch;
-    for (int unit = 0; unit < r->hidden; unit++) y[unit] = next[unit];
+    const int t = r->backwards ? length - 1 - step : step;
+    const long width = (long)padded * gates;
+    const float *sums = r->projected + ((long)t * r->row_step + (long)b * r->row_batch) * width;
+    cell(r, rows, sums, r->row_batch * width, h, c, next, padded);
+    if (r->y)
+        UNROLLED for (int row = 0; row < rows; row++)
+            copy_floats(r->y + (long)t * r->y_step + (long)(b + row) * r->y_batch, next + row * padded, r->hidden);
 }
 
-INLINE void recur(struct recurrence given, cell_function cell, int gates) {
+/* All steps. Two sequences share each load of weights, where all have one length. */
+INLINE void recur(struct recurrence given, cell_function cell, const int gates) {
     const struct recurrence *r = &given;
     const int padded = (r->hidden + 3) / 4 * 4, size = r->batch * padded;
+    const int pairs = r->lengths ? 0 : r->batch / 2 * 2;
     float *now = r->states, *next = now + size, *c = next + size;
     begin_state(r, now, r->first_h, padded);
     begin_state(r, c, r->first_c, padded);
-    for (int step = 0; step < r->steps; step++) {
-        for (int b = 0; b < r->batch; b++)
-            recur_once(r, cell, gates, step, b, now + b * padded, c + b * padded, next + b * padded);
+    ROLLED for (int step = 0; step < r->steps; step++) {
+        ROLLED for (int b = 0; b < pairs; b += 2)
+            recur_once(r, cell, gates, 2, step, b, now + b * padded, c + b * padded, next + b * padded);
+        ROLLED for (int b = pairs; b < r->batch; b++)
+            recur_once(r, cell, gates, 1, step, b, now + b * padded, c + b * padded, next + b * padded);
         float *swapped = now;
         now = next, next = swapped;
     }

@@ -89,15 +89,17 @@ def _weights(node: Node, step: Step, form: Form, direction: int) -> dict[str, st
             peepholes = part(node, step, 7, direction, slice(0, 3 * hidden))
             fields["peepholes"] = packed(step, peepholes, 3, hidden, 1)
         return fields | ({"input_forget": "1"} if node.integer("input_forget", 0) else {})
+    if _linear(node):
+        every = part(node, step, 2, direction, slice(0, 3 * hidden))
+        bias = _hidden_bias(node, step, form, direction)
+        return {"weights": packed(step, every, 3, hidden, hidden), "hidden_bias": bias}
     gates = part(node, step, 2, direction, slice(0, 2 * hidden))
     made = part(node, step, 2, direction, slice(2 * hidden, 3 * hidden))
-    fields = {
+    return {
         "weights": packed(step, gates, 2, hidden, hidden),
         "hidden_weights": packed(step, made, 1, hidden, hidden),
+        "scratch": step.scratch(2 * form.padded),
     }
-    if _linear(node):
-        return fields | {"hidden_bias": _hidden_bias(node, step, form, direction)}
-    return fields | {"scratch": step.scratch(form.padded)}
 
 
 def _hidden_bias(node: Node, step: Step, form: Form, direction: int) -> str:

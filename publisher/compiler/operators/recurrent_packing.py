@@ -1,4 +1,4 @@
-"""Weights of recurrent cells as kernels/matvec.h reads them: packed while compiling, or as the model runs."""
+"""Weights of recurrent cells as kernels/recurrent.h reads them: packed while compiling, or as the model runs."""
 
 from typing import Any, cast
 
