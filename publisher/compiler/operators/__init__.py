@@ -13,6 +13,7 @@ FAMILIES: Final = (
     "casts",
     "comparison",
     "constants",
+    "convolution",
     "elementwise",
     "indexing",
     "mathematics",

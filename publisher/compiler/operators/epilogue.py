@@ -1,8 +1,8 @@
 """What follows a product or a convolution in the same breath: bias, activation, the sum with another tensor.
 
-A node's attribute `epilogue` lists instructions "Operator operand…": operand `r0` is an element of the product, `r1` the
-result of the first instruction and so on; `i3` is input 3 of the node; `#0x1.8p+1` is a number as `number` writes it.
-The last result is written. planning/fusion.py makes them; here they become one C function over four channels.
+A node's attribute `epilogue` lists instructions "Operator operand…": operand `r0` is an element of the product, `r1`
+the result of the first instruction and so on; `i3` is input 3 of the node; `#0x1.8p+1` is a number as `number` writes
+it. The last result is written. planning/fusion.py makes them; here they become one C function over four channels.
 """
 
 from math import prod

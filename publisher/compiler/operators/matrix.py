@@ -97,7 +97,7 @@ def matmul(node: Node, step: Step) -> None:
         rows, batch = int(np.prod(batch, dtype=np.int64)) * rows, ()
     product = Product(_type(node, step, fit), rows, columns, depth, (depth, 1), (columns, 1))
     finish = finish_function(node, step) if product.dtype == "float32" else ""
-    pointers = [step.pointer(value.name) for value in (left, right, out)]
+    pointers = (step.pointer(left.name), step.pointer(right.name), step.pointer(out.name))
     if not batch:
         emit_product(step, product, *pointers, right.data, "0", finish)
         return
@@ -105,7 +105,7 @@ def matmul(node: Node, step: Step) -> None:
 
 
 def _batched(
-    step: Step, product: Product, pointers: list[str], shapes: tuple[tuple[int, ...], ...], finish: str
+    step: Step, product: Product, pointers: tuple[str, str, str], shapes: tuple[tuple[int, ...], ...], finish: str
 ) -> None:
     """A product for each combination of the outer dimensions."""
     batch, a, b = shapes

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Final
 
 from publisher.compiler.graph import Graph
+from publisher.compiler.planning.layout import channels_last
 
 Pass = Callable[[Graph], Graph]
 
-PASSES: Final[tuple[Pass, ...]] = ()
+PASSES: Final[tuple[Pass, ...]] = (channels_last,)
 """In this order. Each leaves what the graph computes as it is."""
 
 

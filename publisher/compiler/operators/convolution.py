@@ -1,0 +1,113 @@
+"""Convolution over channels-last images (`conv`, made of Conv by planning/layout.py): as products of matrices.
+
+A kernel of one element is a product as it stands; a larger one is a product with rows of patches, which are gathered
+a few at a time; a kernel for each channel alone has a kernel of its own (kernels/depthwise.h).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.graph import Node
+from publisher.compiler.operators.depthwise import emit_depthwise
+from publisher.compiler.operators.epilogue import finish_function
+from publisher.compiler.operators.packing import bias_pointer, block_rows, packed
+from publisher.compiler.operators.products import Product, emit_product
+from publisher.compiler.operators.registry import operator
+from publisher.compiler.operators.window import Window, window_of
+from publisher.compiler.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A convolution of `channels` into `filters`, in `groups` that do not see each other."""
+
+    window: Window
+    images: int
+    channels: int
+    filters: int
+    groups: int
+
+    @property
+    def own(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def depth(self) -> int:
+        """Elements of a patch."""
+        return int(np.prod(self.window.kernel)) * self.own
+
+
+@operator("conv")
+def convolution(node: Node, step: Step) -> None:
+    """ONNX Conv on [images, …, channels]; inputs: image, weights as ONNX has them, bias."""
+    form = form_of(node, step)
+    if step.value(node.outputs[0]).size == 0:
+        return
+    step.include("convolution.h")
+    weights = step.graph.constant(node.inputs[1])
+    if weights is None:
+        raise UnsupportedError("Conv", "has weights that are computed", "make them a constant of the model")
+    bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
+    finish = finish_function(node, step, ("Add r0 i2",) if node.has(2) and bias is None else ())
+    if form.groups == form.channels == form.filters > 1 and form.window.kernel[0] == 1 == form.window.source[0]:
+        emit_depthwise(node, step, form.window, form.images, weights, bias, finish)
+    elif form.window.is_plain and form.groups == 1:
+        _pointwise(node, step, form, weights, bias, finish)
+    else:
+        _patches(node, step, form, weights, bias, finish)
+
+
+def form_of(node: Node, step: Step) -> Form:
+    """The form of a convolution, checked."""
+    source, weights, out = (step.value(name) for name in (*node.inputs[:2], node.outputs[0]))
+    groups = node.integer("group", 1)
+    if {source.dtype, weights.dtype, out.dtype} != {"float32"}:
+        raise UnsupportedError("Conv", f"of {source.dtype} is not known", "convert the model to float32")
+    images, *spatial, channels = source.shape
+    filters, own, *kernel = weights.shape
+    if groups < 1 or own * groups != channels or filters % groups or out.shape[-1] != filters:
+        raise ConfigurationError("Conv: its weights do not fit its input")
+    window = window_of(node, tuple(spatial), tuple(kernel), out.shape[1:-1])
+    return Form(window, images, channels, filters, groups)
+
+
+def _pointwise(
+    node: Node, step: Step, form: Form, weights: NDArray[np.float32], bias: NDArray[np.float32] | None, finish: str
+) -> None:
+    rows = form.images * form.window.places
+    product = Product("float32", rows, form.filters, form.channels, (form.channels, 1), (1, form.channels))
+    source, right, out = (step.pointer(name) for name in (*node.inputs[:2], node.outputs[0]))
+    emit_product(step, product, source, right, out, weights, bias_pointer(step, bias), finish)
+
+
+def _patches(
+    node: Node, step: Step, form: Form, weights: NDArray[np.float32], bias: NDArray[np.float32] | None, finish: str
+) -> None:
+    columns = form.filters // form.groups
+    block = block_rows(form.window.places, form.depth)
+    space = step.scratch(block * form.depth)
+    source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
+    for group in range(form.groups):
+        first = group * columns
+        # Kernels are [filters, channels, …]; a patch has its channels last.
+        own = np.moveaxis(weights[first : first + columns], 1, -1).reshape(columns, form.depth)
+        right = step.constant(packed(np.ascontiguousarray(own.T)))
+        added = bias_pointer(step, None if bias is None else bias[first : first + columns])
+        step.call(
+            "convolution",
+            *(_patch(form, group), source, form.images, right, added, space, out),
+            *(form.filters, first, columns, block, finish),
+        )
+
+
+def _patch(form: Form, group: int) -> str:
+    window = form.window
+    first = (form.channels, group * form.own, form.own)
+    lists = (window.kernel, window.strides, window.dilations, window.begin, window.out)
+    numbers = (*window.source, *first, *(number for each in lists for number in each))
+    return f"(Patches){{{', '.join(map(str, numbers))}}}"

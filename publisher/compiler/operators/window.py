@@ -1,0 +1,92 @@
+"""Where a kernel is laid on an image: what convolutions and pools are told by attributes, in three dimensions."""
+
+from dataclasses import dataclass
+from math import prod
+
+from protocol.errors import ConfigurationError
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.graph import Node
+
+Three = tuple[int, int, int]
+MOST = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Depth, height, width of each; dimensions that are missing are 1 and come first. `begin` and `end` are padding.
+
+    `end` reaches at least as far as the last place's kernel.
+    """
+
+    source: Three
+    kernel: Three
+    strides: Three
+    dilations: Three
+    begin: Three
+    end: Three
+    out: Three
+
+    @property
+    def places(self) -> int:
+        """How many elements of the output a channel has."""
+        return prod(self.out)
+
+    @property
+    def reach(self) -> Three:
+        """How many elements a kernel spans."""
+        return _three([(size - 1) * gap + 1 for size, gap in zip(self.kernel, self.dilations, strict=True)], 1)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the output's elements are the input's, one by one."""
+        return self.kernel == self.strides == (1, 1, 1) and self.source == self.out and self.begin == (0, 0, 0)
+
+
+def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out: tuple[int, ...]) -> Window:
+    """The window of a node, whose spatial dimensions are `source` before and `out` after it."""
+    rank = len(source)
+    if not 1 <= rank <= 3:
+        raise UnsupportedError(node.operator, f"has {rank} spatial dimensions", "use one, two or three")
+    strides, dilations = (_listed(node, name, rank) for name in ("strides", "dilations"))
+    if len(kernel) != rank or len(out) != rank or min((*kernel, *strides, *dilations), default=1) < 1:
+        raise ConfigurationError(f"{node.operator}: its kernel does not fit its input")
+    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilations, strict=True)]
+    needed = [
+        max((places - 1) * stride + span - length, 0)
+        for places, stride, span, length in zip(out, strides, reach, source, strict=True)
+    ]
+    begin = _begin(node, source, needed)
+    end = [max(need - first, 0) for need, first in zip(needed, begin, strict=True)]
+    if any(first < 0 or first >= MOST for first in begin):
+        raise UnsupportedError(node.operator, "cuts its input by negative padding", "slice the input before it")
+    ones, zeros = (_three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
+    return Window(
+        _three(source, 1), ones, _three(strides, 1), _three(dilations, 1), zeros, _three(end, 0), _three(out, 1)
+    )
+
+
+def _begin(node: Node, source: tuple[int, ...], needed: list[int]) -> tuple[int, ...]:
+    """Padding at the beginning; that at the end follows from the output's shape."""
+    how = node.text("auto_pad", "NOTSET")
+    if how == "SAME_UPPER":
+        return tuple(need // 2 for need in needed)
+    if how == "SAME_LOWER":
+        return tuple(need - need // 2 for need in needed)
+    if how == "VALID":
+        return (0,) * len(source)
+    pads = node.integers("pads") or (0,) * (2 * len(source))
+    if len(pads) != 2 * len(source):
+        raise ConfigurationError(f"{node.operator}: pads do not fit its input")
+    return pads[: len(source)]
+
+
+def _listed(node: Node, name: str, rank: int) -> tuple[int, ...]:
+    found = node.integers(name) or (1,) * rank
+    if len(found) != rank:
+        raise ConfigurationError(f"{node.operator}: {name} do not fit its input")
+    return found
+
+
+def _three(given: tuple[int, ...] | list[int], fill: int) -> Three:
+    depth, height, width = (fill,) * (3 - len(given)) + tuple(given)
+    return depth, height, width
