@@ -58,7 +58,8 @@ def _computed(
 
 
 def _is_folded(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> bool:
-    if node.op_type in RANDOM or any(True for _ in branches(node)):
+    # Planning makes integer operators of what is dequantised, and folds what is left.
+    if node.op_type in RANDOM | {"DequantizeLinear"} or any(True for _ in branches(node)):
         return False
     return all(8 * int(np.prod(shapes.get(name, ()), dtype=object)) <= FOLDED_BYTES for name in node.output)
 

@@ -10,6 +10,7 @@ from onnx import inliner
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing.binding import bind_inputs
 from publisher.compiler.importing.building import graph_of
+from publisher.compiler.importing.extensions import standardise
 from publisher.compiler.importing.external import embed_external_data
 from publisher.compiler.importing.order import sort
 from publisher.compiler.importing.parsing import check_names, check_operators, graphs, parse_untrusted
@@ -53,6 +54,7 @@ def checked(data: bytes, folder: Path | None) -> onnx.ModelProto:
             model = inliner.inline_local_functions(model)
         check_names(model)
     check_operators(model)
+    standardise(model)
     check_structure(model)
     sort(model.graph)
     with explained("the model is not valid ONNX"):
