@@ -38,9 +38,10 @@ def main(arguments: Sequence[str]) -> int:
         return os.EX_USAGE
     if list(arguments) != ["report"]:
         os.environ["PYTHONPATH"] = str(HERE.parent)
+        load = os.getloadavg()[0]
         with Embedded() as broker:
             rows = measured(arguments or PARTS, broker)
-            described = machine(broker_version(broker.kind))
+            described = machine(broker_version(broker.kind), load)
         print(show(rows))
         if arguments:
             return 0

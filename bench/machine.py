@@ -10,8 +10,8 @@ from typing import Final
 PACKAGES: Final = ("wasmtime", "cryptography", "cbor2", "pydantic", "paho-mqtt", "iotcore", "ziglang", "tenseal")
 
 
-def machine(broker: str) -> dict[str, str]:
-    """Hardware, kernel and versions by name, and the broker that was used."""
+def machine(broker: str, load: float) -> dict[str, str]:
+    """Hardware, kernel and versions by name, the broker that was used, and what the machine did before."""
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -19,6 +19,7 @@ def machine(broker: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "broker": broker,
+        "load average before": f"{load:.2f}",
         **{each: importlib.metadata.version(each) for each in PACKAGES},
     }
 

@@ -61,8 +61,8 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
     held = sum(row.met is not None for row in rows)
     if not missed:
         return [f"All {held} bars are met.", ""]
-    named = "; ".join(f"`{row.name}`: {row.value:g} where {row.bar} is asked" for row in missed)
-    return [f"Of {held} bars {len(missed)} are missed: {named}.", ""]
+    named = [f"- `{row.name}`: {row.value:g} {row.unit} where {row.bar} is asked" for row in missed]
+    return [f"Of {held} bars {len(missed)} are missed:", "", *named, ""]
 
 
 def _plot(heading: str) -> list[str]:
