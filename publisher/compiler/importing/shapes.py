@@ -23,6 +23,7 @@ def fix_shapes(model: onnx.ModelProto, dims: Mapping[str, int], shapes: Mapping[
     Raises `ConfigurationError` where they do not fit the model, and for lengths that nobody fixes.
     """
     inputs = free_inputs(model.graph)
+    _name_open(inputs)
     _check_given(inputs, dims, shapes)
     known = dict(dims)
     for name, shape in shapes.items():
@@ -30,9 +31,17 @@ def fix_shapes(model: onnx.ModelProto, dims: Mapping[str, int], shapes: Mapping[
     notes: list[str] = []
     for info in inputs.values():
         for axis, dimension in enumerate(_dimensions(info)):
-            _fix(dimension, f"dimension {axis} of the input {quoted(info.name)}", axis, known, notes)
+            _fix(dimension, info.name, axis, known, notes)
     del model.graph.value_info[:]
     return list(dict.fromkeys(notes))
+
+
+def _name_open(inputs: Mapping[str, onnx.ValueInfoProto]) -> None:
+    """Dimensions that are open and have no name are called "input:axis"."""
+    for info in inputs.values():
+        for axis, dimension in enumerate(info.type.tensor_type.shape.dim):
+            if not is_fixed(dimension) and not dimension.dim_param:
+                dimension.dim_param = f"{info.name}:{axis}"
 
 
 def free_inputs(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
@@ -98,16 +107,16 @@ def _dimensions(info: onnx.ValueInfoProto) -> Sequence[Dimension]:
     return found
 
 
-def _fix(dimension: Dimension, place: str, axis: int, known: dict[str, int], notes: list[str]) -> None:
+def _fix(dimension: Dimension, owner: str, axis: int, known: dict[str, int], notes: list[str]) -> None:
     if is_fixed(dimension):
         return
     name = dimension.dim_param
     if name not in known:
-        if not _is_batch(name, axis):
-            called = f", called {quoted(name)}," if name else ""
-            raise refused(f"the model leaves {place}{called} open: give its length", "length", "fixed", "open")
+        place = f"the dimension {quoted(name)} of the input {quoted(owner)}"
+        if not _is_batch("" if name == f"{owner}:{axis}" else name, axis):
+            raise refused(f"the model leaves {place} open: give its length", "length", "fixed", "open")
         notes.append(f"{place} is a batch: fixed to 1")
-    dimension.dim_value = known.get(name, 1) if name else 1
+    dimension.dim_value = known.get(name, 1)
 
 
 def is_fixed(dimension: Dimension) -> bool:
