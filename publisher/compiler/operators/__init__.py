@@ -26,6 +26,7 @@ FAMILIES: Final = (
     "quantised_matrix",
     "recurrent",
     "reductions",
+    "resize",
     "selection",
     "sequences",
     "softmax",
