@@ -21,6 +21,7 @@ FAMILIES: Final = (
     "movement",
     "normalisation",
     "padding",
+    "pooling",
     "quantised_convolution",
     "quantised_linear",
     "quantised_matrix",
@@ -30,6 +31,7 @@ FAMILIES: Final = (
     "selection",
     "sequences",
     "softmax",
+    "transposed",
 )
 """The files beside this one that register operators."""
 

@@ -44,12 +44,13 @@ def emit_product(
     step.include("gemm.h")
     if product.rows * product.columns == 0:
         return
+    stride = product.a_strides[0]
     if product.a_strides[1] != 1:
-        a = _transposed(step, product, a)
+        a, stride = _transposed(step, product, a), product.depth
     right = _packed(step, product, b, constant)
     rows, columns, depth = product.rows, product.columns, product.depth
     block = block_rows(rows, depth)
-    step.call("gemm_by_blocks", a, depth, right, bias, out, columns, at, 0, rows, columns, depth, block, finish)
+    step.call("gemm_by_blocks", a, stride, right, bias, out, columns, at, 0, rows, columns, depth, block, finish)
 
 
 def _packed(step: Step, product: Product, b: str, constant: NDArray[Any] | None) -> str:

@@ -34,7 +34,7 @@ class Window:
     @property
     def reach(self) -> Three:
         """How many elements a kernel spans."""
-        return _three([(size - 1) * gap + 1 for size, gap in zip(self.kernel, self.dilations, strict=True)], 1)
+        return three([(size - 1) * gap + 1 for size, gap in zip(self.kernel, self.dilations, strict=True)], 1)
 
     @property
     def is_plain(self) -> bool:
@@ -59,10 +59,8 @@ def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out:
     end = [max(need - first, 0) for need, first in zip(needed, begin, strict=True)]
     if any(first < 0 or first >= MOST for first in begin):
         raise UnsupportedError(node.operator, "cuts its input by negative padding", "slice the input before it")
-    ones, zeros = (_three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
-    return Window(
-        _three(source, 1), ones, _three(strides, 1), _three(dilations, 1), zeros, _three(end, 0), _three(out, 1)
-    )
+    ones, zeros = (three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
+    return Window(three(source, 1), ones, three(strides, 1), three(dilations, 1), zeros, three(end, 0), three(out, 1))
 
 
 def _begin(node: Node, source: tuple[int, ...], needed: list[int]) -> tuple[int, ...]:
@@ -87,6 +85,7 @@ def _listed(node: Node, name: str, rank: int) -> tuple[int, ...]:
     return found
 
 
-def _three(given: tuple[int, ...] | list[int], fill: int) -> Three:
+def three(given: tuple[int, ...] | list[int], fill: int) -> Three:
+    """One number for each of three dimensions; those that are missing come first."""
     depth, height, width = (fill,) * (3 - len(given)) + tuple(given)
     return depth, height, width
