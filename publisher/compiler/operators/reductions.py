@@ -32,6 +32,7 @@ _COMBINED: Final = {
     "max": "{r} > {x} ? {r} : {x}",
 }
 _OR_NAN: Final = {"min": "{r} < {x} || {r} != {r} ? {r} : {x}", "max": "{r} > {x} || {r} != {r} ? {r} : {x}"}
+_VECTORS: Final = {"add": "f4_sum", "mul": "f4_product", "min": "f4_lesser", "max": "f4_greater"}
 _ABSOLUTE: Final = "({x} < 0 ? -{x} : {x})"
 _RULES: Final = {
     "ReduceSum": _Rule("add"),
@@ -153,7 +154,7 @@ def _along_kept(rule: _Rule, dtype: str, count: int) -> str:
 def _along_reduced(rule: _Rule, dtype: str, count: int) -> str:
     """The statement for a run of `count` elements that have one result."""
     if dtype == "float32":
-        run = f"f4_reduced(&{{a}}, {count}, {_identity(rule, dtype)}, {rule.vector}, f4_{rule.combine})"
+        run = f"f4_reduced(&{{a}}, {count}, {_identity(rule, dtype)}, {rule.vector}, {_VECTORS[rule.combine]})"
         return f"float r = {run}; {{o}} = {_combined(rule, dtype, '{o}', 'r')};"
     combined = _combined(rule, dtype, "r", _element(rule, dtype))
     return f"{C_TYPES[dtype]} r = {{o}}; for (int k = 0; k < {count}; k++) r = {combined}; {{o}} = r;"
