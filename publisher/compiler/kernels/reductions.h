@@ -6,12 +6,12 @@
 #include "vector_math.h"
 
 INLINE f4 f4_itself(f4 x) { return x; }
-INLINE f4 f4_square(f4 x) { return x * x; }
-INLINE f4 f4_sum(f4 a, f4 b) { return a + b; }
-INLINE f4 f4_product(f4 a, f4 b) { return a * b; }
+INLINE f4 f4_squared(f4 x) { return x * x; }
+INLINE f4 pair_sum(f4 a, f4 b) { return a + b; }
+INLINE f4 pair_product(f4 a, f4 b) { return a * b; }
 /* NaN where one is. */
-INLINE f4 f4_lesser(f4 a, f4 b) { return f4_where((a < b) | (a != a), a, b); }
-INLINE f4 f4_greater(f4 a, f4 b) { return f4_where((a > b) | (a != a), a, b); }
+INLINE f4 pair_least(f4 a, f4 b) { return f4_where((a < b) | (a != a), a, b); }
+INLINE f4 pair_most(f4 a, f4 b) { return f4_where((a > b) | (a != a), a, b); }
 
 INLINE float f4_reduced(const float *from, int count, float identity, f4 (*element)(f4), f4 (*combine)(f4, f4)) {
     f4 a = f4_all(identity), b = a, c = a, d = a;

@@ -32,7 +32,7 @@ _COMBINED: Final = {
     "max": "{r} > {x} ? {r} : {x}",
 }
 _OR_NAN: Final = {"min": "{r} < {x} || {r} != {r} ? {r} : {x}", "max": "{r} > {x} || {r} != {r} ? {r} : {x}"}
-_VECTORS: Final = {"add": "f4_sum", "mul": "f4_product", "min": "f4_lesser", "max": "f4_greater"}
+_VECTORS: Final = {"add": "pair_sum", "mul": "pair_product", "min": "pair_least", "max": "pair_most"}
 _ABSOLUTE: Final = "({x} < 0 ? -{x} : {x})"
 _RULES: Final = {
     "ReduceSum": _Rule("add"),
@@ -41,8 +41,8 @@ _RULES: Final = {
     "ReduceMin": _Rule("min"),
     "ReduceMax": _Rule("max"),
     "ReduceL1": _Rule("add", _ABSOLUTE, "f4_abs"),
-    "ReduceL2": _Rule("add", "{x} * {x}", "f4_square", "({T})sqrt{f}({o})"),
-    "ReduceSumSquare": _Rule("add", "{x} * {x}", "f4_square"),
+    "ReduceL2": _Rule("add", "{x} * {x}", "f4_squared", "({T})sqrt{f}({o})"),
+    "ReduceSumSquare": _Rule("add", "{x} * {x}", "f4_squared"),
     "ReduceLogSum": _Rule("add", last="({T})log{f}({o})"),
 }
 
