@@ -4,6 +4,7 @@ The time stands in neither document unless SOURCE_DATE_EPOCH says which (reprodu
 options and versions give the same bytes.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.cost import Cost
 from publisher.compiler.toolchain import COMMON, WASM
 
@@ -76,6 +77,13 @@ def sources_digest(folder: Path | None = None) -> bytes:
         total.update(sha256(path.relative_to(folder).as_posix().encode()).digest())
         total.update(sha256(path.read_bytes()).digest())
     return total.digest()
+
+
+def check_licence(licence: str | None) -> None:
+    """Raises `ConfigurationError` for what cannot be an SPDX expression; whether its names exist is not looked up."""
+    if licence is not None and not re.fullmatch(r"[A-Za-z0-9.+()\- ]{1,256}", licence):
+        finding = Finding("licence", "an SPDX expression, e.g. Apache-2.0", f"{licence[:80]!a}")
+        raise ConfigurationError("this is no licence", finding=finding)
 
 
 def moment_of(epoch: str | None) -> str | None:

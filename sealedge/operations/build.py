@@ -17,12 +17,19 @@ from publisher.compiler.cost import Cost, cost_of
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing import Numbers, read_model_untrusted
 from publisher.compiler.importing.wishes import Wishes
-from publisher.compiler.origin import Origin, moment_of, versions_of
+from publisher.compiler.origin import Origin, check_licence, moment_of, versions_of
 from publisher.compiler.preprocessing import Preprocessing, preprocess_untrusted
 from publisher.compiler.provenance import provenance
 from publisher.compiler.reference import Reference
 from schemas.model import TensorSpec
-from sealedge.operations.build_description import Description, describe, labelled, milliseconds, model_name
+from sealedge.operations.build_description import (
+    Description,
+    checked_tiers,
+    describe,
+    labelled,
+    milliseconds,
+    model_name,
+)
 from sealedge.operations.build_trial import Tried, try_module
 from sealedge.operations.model_files import fitted, named, read_arrays, read_labels
 from storage.files import write_private
@@ -72,19 +79,21 @@ class Built:
 
 def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
     """Compile, check, write. Raises `ConfigurationError`, `MismatchError`, `EnclaveError`: then nothing is written."""
+    check_licence(wanted.licence)
     moment = moment_of(os.environ.get("SOURCE_DATE_EPOCH"))
+    name, tiers = model_name(wanted.name, wanted.output), checked_tiers(wanted.tiers)
     labels = {name: read_labels(path) for name, path in wanted.labels.items()}
     original = read_model_untrusted(wanted.model)
     model = preprocess_untrusted(original, wanted.normalise) if wanted.normalise else original
     wishes = Wishes(wanted.dims, wanted.shapes, wanted.constants, wanted.model.parent)
     compiled = compile_model_untrusted(model, wishes, wanted.compiler, progress=progress)
     classes = labelled(compiled.graph, labels)
-    name = model_name(wanted.name, wanted.output)
     # A model that no manifest describes is refused before minutes go into trying it.
-    describe(compiled.graph, classes, name, {}, wanted.tiers)
+    describe(compiled.graph, classes, name, {}, tiers)
+    samples = _samples(wanted, compiled.graph)
     with Reference(model, compiled.graph, wishes) as reference:
-        tried = try_module(compiled, reference, _samples(wanted, compiled.graph), wanted.tolerance, progress)
-    description = describe(compiled.graph, classes, name, _limits(compiled, tried), wanted.tiers)
+        tried = try_module(compiled, reference, samples, wanted.tolerance, progress)
+    description = describe(compiled.graph, classes, name, _limits(compiled, tried), tiers)
     digest = sha256(original).digest()
     built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original), reference.version)
     return replace(built, written=_write(wanted, built, moment))

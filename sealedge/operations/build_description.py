@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.graph import Graph, Value
+from schemas.base import Name
+from schemas.kinds import Tier
 from schemas.model import DType, TensorSpec
 from sealedge.operations.texts import table
 
@@ -17,6 +19,8 @@ HEADROOM: Final = 20
 """How many times slower than here a device may be, and what else it does at the same time."""
 MILLISECONDS: Final = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 600_000)
 """Limits of time are one of these, so that two builds on a like machine say the same."""
+
+_NAME: Final = TypeAdapter(Name)
 
 Labels = Mapping[str, tuple[str, ...]]
 
@@ -64,9 +68,21 @@ def tensor_names(names: Sequence[str]) -> list[str]:
 
 
 def model_name(said: str | None, path: Path) -> str:
-    """The model's name in its fleet: said, or made of the file's name."""
+    """The model's name in its fleet: said, or made of the file's name. Raises `ConfigurationError`."""
     plain = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:32].strip("-") or "model"
-    return plain if said is None else said
+    try:
+        return _NAME.validate_python(plain if said is None else said)
+    except ValidationError:
+        finding = Finding("name", "a to z, 0 to 9 and - inside, at most 32", f"{said!a}"[:80])
+        raise ConfigurationError("this is no name of a model", finding=finding) from None
+
+
+def checked_tiers(tiers: Sequence[str]) -> tuple[str, ...]:
+    """Raises `ConfigurationError` for what is no kind of TEE."""
+    for each in tiers:
+        if each not in set(Tier):
+            raise ConfigurationError("this is no tier", finding=Finding("tier", ", ".join(Tier), f"{each!a}"[:80]))
+    return tuple(dict.fromkeys(tiers))
 
 
 def labelled(graph: Graph, given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

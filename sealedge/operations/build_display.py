@@ -25,7 +25,7 @@ class Display:
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._steps = Progress(*columns, console=self._console, transient=True)
+        self._steps = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._task = self._steps.add_task("starting", total=None)
 
     def __enter__(self) -> Self:

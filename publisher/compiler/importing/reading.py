@@ -16,10 +16,11 @@ def read_model_untrusted(path: Path) -> bytes:
         raise refused(f"the model {path} cannot be read: {fault.strerror}") from None
     except ValueError:
         raise refused("the model's path has a null byte") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise refused(f"the model {path} is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise refused(f"the model {path} is no regular file")
         if status.st_size > MODEL_BYTES:
             raise refused("the model is too large for ONNX", "bytes", f"at most {MODEL_BYTES}", status.st_size)
         return file.read(MODEL_BYTES)
