@@ -12,6 +12,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.emission import KERNELS, WEIGHTS, Program
+from publisher.compiler.exports import without_export
 
 COMMON: Final = (
     *("-std=c23", "-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Werror", "-g0", "-s"),
@@ -41,7 +42,7 @@ def compile_program(program: Program, *, native: bool = False, cache: Path | Non
         made = Path(scratch, "made")
         arguments = [*flags, *COMMON, "-I", str(KERNELS), "--embed-dir=.", "model.c", "-o", str(made)]
         _run(arguments, scratch, cache or Path.home() / ".cache" / "sealedge" / "zig")
-        return made.read_bytes()
+        return made.read_bytes() if native else without_export(made.read_bytes(), b"_initialize")
 
 
 def _run(arguments: list[str], scratch: str, cache: Path) -> None:
