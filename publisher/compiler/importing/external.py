@@ -36,10 +36,12 @@ def _read(tensor: TensorProto, folder: Path, room: int) -> bytes:
     said = {each.key: each.value for each in tensor.external_data}
     location = said.get("location", "")
     offset, length = (_number(said.get(key, ""), default) for key, default in (("offset", 0), ("length", -1)))
-    with os.fdopen(_opened(folder, location), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise refused("a file of constants is no regular file", "file", "regular", quoted(location))
+    descriptor = _opened(folder, location)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise refused("a file of constants is no regular file", "file", "regular", quoted(location))
+    with os.fdopen(descriptor, "rb") as file:
         size = status.st_size
         length = size - offset if length < 0 else length
         if length > room:

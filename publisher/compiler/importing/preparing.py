@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import inliner
 
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing.binding import bind_inputs
 from publisher.compiler.importing.building import graph_of
 from publisher.compiler.importing.extensions import standardise
 from publisher.compiler.importing.external import embed_external_data
+from publisher.compiler.importing.functions import inlined
 from publisher.compiler.importing.order import sort
-from publisher.compiler.importing.parsing import check_names, check_operators, graphs, parse_untrusted
+from publisher.compiler.importing.parsing import check_operators, graphs, parse_untrusted
 from publisher.compiler.importing.precision import widen
 from publisher.compiler.importing.refusing import explained
 from publisher.compiler.importing.settling import decided, settled
@@ -49,10 +49,7 @@ def checked(data: bytes, folder: Path | None) -> onnx.ModelProto:
         for node in each.node:
             node.domain = "" if node.domain == "ai.onnx" else node.domain
     embed_external_data(model, folder)
-    if model.functions:
-        with explained("the functions in the model cannot be resolved"):
-            model = inliner.inline_local_functions(model)
-        check_names(model)
+    model = inlined(model)
     check_operators(model)
     standardise(model)
     check_structure(model)
