@@ -175,6 +175,7 @@ def test_what_is_sent_again(fleet: Everybody, name: str) -> None:
     fleet.check_works()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTIES)
 def test_what_is_too_old(fleet: Everybody, name: str) -> None:
     """Whatever has an end is refused after it, or known to be done; nothing comes of it."""

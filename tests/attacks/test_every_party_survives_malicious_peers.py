@@ -25,6 +25,7 @@ from protocol.party import Delivery, Publication
 from schemas.kinds import Kind, Role
 from schemas.session import InferenceResult, SessionAccept
 from schemas.status import Refusal, Status
+from tests.support.examples import examples
 from tests.support.raw_sensor import RawSensor
 from tests.support.world import MODEL, World
 
@@ -362,7 +363,7 @@ def test_the_honest_message_is_authentic(what: str) -> None:
     assert {str(each) for each, times in board.refused.items() if times > before.get(each, 0)} & seal_broken == set()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("what", SAYINGS)
 @given(data=st.data())
 def test_whatever_an_authentic_peer_says(what: str, data: st.DataObject) -> None:

@@ -16,13 +16,14 @@ from protocol.party import Delivery, Event, Noted, Publication
 from schemas.attestation import SIMULATED_MEDIA_TYPE, Challenge, Evidence
 from schemas.kinds import Kind, Role
 from tests.support.enclaves import NOW, FakeEnclave, Fleet, assert_serves_others, challenged
+from tests.support.examples import examples
 from verifier.evidence import SimulatedAppraiser
 from verifier.evidence.examination import Examination
 from verifier.verifier import Verifier
 
 FLEET = Fleet()
 ENCLAVE = FakeEnclave(FLEET)
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=examples(40), deadline=None)
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.binary(max_size=80) | st.text(max_size=20)
 values = st.recursive(

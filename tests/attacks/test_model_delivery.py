@@ -24,6 +24,7 @@ from schemas.kinds import Kind, Role
 from schemas.model import Manifest
 from schemas.reason import Reason
 from storage.store import MemoryStore
+from tests.support.examples import examples
 from tests.support.publishing import DESCRIPTION, NOW, Fleet, module_of, published
 
 FLEET = Fleet(seed=21)
@@ -90,7 +91,7 @@ def test_chunk_of_the_version_before() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_flipped_bit_in_a_chunk(data: st.DataObject) -> None:
     chunk = MODEL.chunks[1]
     at = data.draw(st.integers(0, len(chunk) - 1))

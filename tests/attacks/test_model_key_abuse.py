@@ -21,6 +21,7 @@ from publisher.policy import ReleasePolicy
 from schemas.kinds import Kind, Role
 from schemas.model import KeyRequest
 from schemas.status import RevocationKind
+from tests.support.examples import examples
 from tests.support.key_requests import FLEET, OTHER_FLEET, TOPICS, Scene, fields_of, joined, parts, releases, resigned
 from tests.support.publishing import (
     NOW,
@@ -176,7 +177,7 @@ def shared() -> Scene:
 
 
 @given(payload=st.binary(max_size=600), correlation=st.none() | st.binary(max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_garbage(shared: Scene, payload: bytes, correlation: bytes | None) -> None:
     delivery = Delivery(TOPICS.key("scan"), payload, TOPICS.inbox("agent", "mallory"), correlation)
     events = shared.try_(delivery)
@@ -185,7 +186,7 @@ def test_garbage(shared: Scene, payload: bytes, correlation: bytes | None) -> No
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_flipped_bits_and_cut_ends(shared: Scene, data: st.DataObject) -> None:
     asked = shared.ask(shared.honest)
     at = data.draw(st.integers(0, len(asked.payload) - 1))
@@ -205,7 +206,7 @@ def test_flipped_bits_and_cut_ends(shared: Scene, data: st.DataObject) -> None:
     | st.text(max_size=40)
     | st.lists(st.integers(0, 9)),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_field_of_any_type_under_a_genuine_signature(shared: Scene, field: int, value: Any) -> None:
     asked = shared.ask()
     fields = fields_of(asked)

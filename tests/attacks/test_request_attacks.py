@@ -11,6 +11,7 @@ from protocol.attestation import open_past_attestation_result_untrusted
 from protocol.channel import WINDOW
 from protocol.party import Delivery
 from protocol.receipts import check_commitment, open_receipt_untrusted
+from tests.support.examples import examples
 from tests.support.raw_sensor import RawSensor
 from tests.support.world import World
 
@@ -163,7 +164,7 @@ def test_a_flood_of_garbage_changes_nothing_for_others(world: World, sensor: Raw
     assert len(world.refusals()) == 300
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(payload=st.binary(max_size=300), topic=st.sampled_from(["request", "session", "challenge", "result", "inbox"]))
 def test_garbage_is_refused_and_never_raises(payload: bytes, topic: str) -> None:
     world, sensor = _shared()

@@ -18,6 +18,10 @@ ABSENT_WORDS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 BARE_IGNORE = re.compile(r"type:\s*ignore(?!\[[\w, -]+\]\s+#?\s*\w)")
 
 
+MAY_BREAK_THEM = re.compile(rf"{ABSENT_WORDS.pattern}|ignore")
+"""Without one of these words, the tokens need not be read, which takes most of the time."""
+
+
 def asserts(tree: ast.AST) -> list[int]:
     """Lines of `assert`, which `python -O` removes: a check of untrusted input must not be one."""
     return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
@@ -54,6 +58,8 @@ def test_source_file_keeps_the_rules(path: Path) -> None:
     assert forbidden_names(tree) == []
     assert not FORBIDDEN_NAMES.search(path.stem)
     assert len(text.splitlines()) <= MAX_LINES
+    if not MAY_BREAK_THEM.search(text):
+        return
     for comment in comments(path):
         assert not ABSENT_WORDS.search(comment)
         assert not BARE_IGNORE.search(comment)

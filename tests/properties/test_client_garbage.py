@@ -11,6 +11,7 @@ from schemas.topics import FleetTopics
 from sealedge.client.consumer import ConsumerParty
 from sealedge.client.events import Answered, RequestRefused, ResultReceived
 from sealedge.client.sensor import SensorParty
+from tests.support.examples import examples
 from tests.support.world import MODEL, World
 
 TOPICS = FleetTopics("clinic")
@@ -55,7 +56,7 @@ def invented() -> st.SearchStrategy[Delivery]:
     return st.builds(Delivery, topics(), payloads, st.none(), st.none() | st.binary(min_size=16, max_size=16))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 @given(changed() | invented())
 def test_everything_is_taken_or_refused(delivery: Delivery) -> None:
     world, sensor, consumer, _ = fleet()

@@ -11,6 +11,7 @@ from broker.faults import Faults
 from broker.memory import MemoryBroker
 from protocol.errors import ProtocolMisuseError, TransportError
 from protocol.party import Delivery, Event, Noted, Party, Publication, Subscription
+from tests.support.examples import examples
 
 
 class Ear:
@@ -302,14 +303,14 @@ def scenario(seed: int, faults: Faults) -> list[tuple[str, list[bytes]]]:
 
 
 @given(seed=st.integers(0, 2**32), chance=st.sampled_from([0.0, 0.3, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_seed_repeats_itself(seed: int, chance: float) -> None:
     faults = Faults(drop=chance / 2, duplicate=chance, reorder=chance, delay=chance)
     assert scenario(seed, faults) == scenario(seed, faults)
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_each_fault_does_what_it_says_and_no_more(seed: int) -> None:
     whole = [b"%d" % number for number in range(30)]
     assert scenario(seed, Faults()) == [(f"ear{number}", whole) for number in range(3)]

@@ -85,6 +85,7 @@ def test_a_certificate_is_asked_for_in_vain(run: Run, plant: Path) -> None:
     assert "no EK certificate" in warned
 
 
+@pytest.mark.slow
 def test_an_identity_is_shown_and_kept(run: Run, plant: Path) -> None:
     first, second = (run("tee", "identity", "--config", str(plant))[1] for _ in range(2))
     assert first == second

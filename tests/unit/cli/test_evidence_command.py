@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sealedge.cli.application import main
 from sealedge.operations.endorsements import ISSUERS
+from tests.support.examples import examples
 from tests.synthetic.ear import NONCE, NOW, claims, jwt, pem
 from tests.synthetic.pki import START
 from tests.synthetic.snp import MEASUREMENT, ark, ask, snp
@@ -214,7 +215,7 @@ class TestEndorsements:
         assert run("endorsements", "show", str(into))[0] == 2
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["snp", "sgx", "tdx", "nitro", "psa", "cca", "tpm", "azure-vtpm", "ear", "simulated", "cmw"]),
     data=st.binary(max_size=80),

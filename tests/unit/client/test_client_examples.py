@@ -39,6 +39,7 @@ def doctor(fleet: LiveFleet) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_sensor(fleet: LiveFleet) -> None:
     said = run("sensor.py", fleet.write(Role.SENSOR, "example-one"))
     assert said == "[0.] ('low',) by agent-1, scan version 1\n"

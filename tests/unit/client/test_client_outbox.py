@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from protocol.errors import ProtocolMisuseError, StoreError
 from sealedge.client.outbox import Entry, Outbox, OutboxFullError
 from storage.store import MemoryStore
+from tests.support.examples import examples
 
 IDS = [bytes([number]) * 16 for number in range(6)]
 
@@ -49,7 +50,7 @@ def test_only_pending_requests_have_an_entry() -> None:
         Outbox(MemoryStore(), "scan").entry(IDS[0])
 
 
-@settings(max_examples=40, stateful_step_count=30)
+@settings(max_examples=examples(40), stateful_step_count=30)
 class OutboxMachine(RuleBasedStateMachine):
     """Against a dict, over crashes: what is pending, in which order, and what expires next."""
 

@@ -15,6 +15,7 @@ from edge_agent.bytecode import BytecodeCache, imported_sources
 from edge_agent.host import FROM_BYTECODE, LIST_SOURCES, EnclaveProcess
 from protocol.cbor import decode_untrusted, encode
 from protocol.errors import ConfigurationError, EnclaveError
+from tests.support.examples import examples
 from tests.support.world import World
 
 SECRET = b"k" * 32
@@ -76,7 +77,7 @@ def test_nothing_is_kept_before_it_is_made(tmp_path: Path) -> None:
     assert BytecodeCache(tmp_path / "bytecode", SECRET, list).opened() == (None, ())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(st.data())
 def test_no_changed_byte_is_run(cache: BytecodeCache, tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "bytecode"
@@ -126,6 +127,7 @@ def test_a_source_that_is_gone_or_that_nobody_can_name_is_said(cache: BytecodeCa
         imported_sources((sys.executable, "-c", "raise SystemExit(1)"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["3"], ["x", "3"], ["list", "x"]])
 def test_wrong_usage_starts_nothing(arguments: Sequence[str]) -> None:
     assert subprocess.run([*FROM_BYTECODE, *arguments], check=False, env={}).returncode == 64

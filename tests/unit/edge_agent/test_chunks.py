@@ -16,6 +16,7 @@ from protocol.messages import digest
 from protocol.party import Delivery, Event, Noted, Subscription
 from schemas.reason import Reason
 from schemas.topics import FleetTopics
+from tests.support.examples import examples
 
 TOPICS = FleetTopics("clinic")
 NOW = 1_800_000_000.0
@@ -59,7 +60,7 @@ def test_a_chunk_beyond_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_a_damaged_file_is_never_returned_and_deleted(tmp_path_factory: pytest.TempPathFactory, damaged: bytes) -> None:
     folder = tmp_path_factory.mktemp("cache")
     cache = ChunkCache(folder)
@@ -183,7 +184,7 @@ def numbered(count: int) -> tuple[bytes, ...]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_chunks_come_in_the_order_of_the_manifest_whatever_order_they_arrive_in(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:

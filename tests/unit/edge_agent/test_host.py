@@ -57,6 +57,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return True
 
 
+@pytest.mark.slow
 @LINUX
 def test_the_child_gives_up_what_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEALEDGE_PASSWORD", SECRET)
@@ -90,6 +91,7 @@ def test_a_killed_enclave_is_noticed_and_its_successor_serves(running: EnclavePr
     assert say(running, b"hello") == (Publication("echo", b"hello"),)
 
 
+@pytest.mark.slow
 def test_an_enclave_killed_between_two_calls_is_noticed_at_the_next(running: EnclaveProcess) -> None:
     pid = running.pid
     assert pid is not None
@@ -205,6 +207,7 @@ def test_the_real_enclave_runs_no_cached_bytecode_and_nothing_from_the_working_d
     assert "''" not in found[1]
 
 
+@pytest.mark.slow
 def test_the_configuration_holds_what_is_measured_apart() -> None:
     other = EnclaveConfiguration(measured=CONFIGURATION.measured, agent="agent-2", enrolment=b"x", revocations=b"r")
     assert other.digest == CONFIGURATION.digest

@@ -96,6 +96,7 @@ def test_a_policy_that_demands_another_confinement_attests_nobody(
     assert not found.noted("attested")
 
 
+@pytest.mark.slow
 def test_what_the_process_gave_up_satisfies_a_policy(tmp_path: Path) -> None:
     found = world("no-core-dumps", "no-new-privileges", "seccomp")
     place = EnclaveProcess(configuration(found))

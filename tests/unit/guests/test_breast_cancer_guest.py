@@ -68,11 +68,13 @@ def test_the_module_is_as_good_as_the_network(built, module, network, training):
     assert built.accuracy >= 0.94
 
 
+@pytest.mark.slow
 def test_the_model_learned_more_than_the_larger_class(built):
     labels = held_out().labels
     assert built.accuracy > max(labels.mean(), 1 - labels.mean()) + 0.25
 
 
+@pytest.mark.slow
 def test_held_out_patients_were_not_trained_on(training, everyone):
     seen, unseen = training.patients()
     assert len(seen.inputs) + len(unseen.inputs) == len(everyone.data) == 569
@@ -80,6 +82,7 @@ def test_held_out_patients_were_not_trained_on(training, everyone):
     assert abs(seen.labels.mean() - unseen.labels.mean()) < 0.01
 
 
+@pytest.mark.slow
 def test_label_1_is_malignant(everyone):
     unseen = held_out()
     at = [int(np.flatnonzero((everyone.data.astype(np.float32) == row).all(axis=1))[0]) for row in unseen.inputs[:20]]
@@ -88,6 +91,7 @@ def test_label_1_is_malignant(everyone):
     ]
 
 
+@pytest.mark.slow
 def test_folding_the_scaler_changes_nothing(network, training):
     make_pipeline = importlib.import_module("sklearn.pipeline").make_pipeline
     seen, unseen = training.patients()
@@ -97,6 +101,7 @@ def test_folding_the_scaler_changes_nothing(network, training):
     assert np.abs(training.malignant(network, unseen.inputs) - expected).max() <= 1e-4
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(MEASUREMENTS)
 def test_any_measurements_give_what_numpy_gives(module, network, training, measurements):
@@ -107,6 +112,7 @@ def test_any_measurements_give_what_numpy_gives(module, network, training, measu
     assert abs(computed[0] + computed[1] - 1) <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", bytes(116), bytes(119), bytes(121), bytes(124), bytes(240)])
 def test_another_length_is_refused(module, data):
     with pytest.raises(EnclaveError) as caught:
@@ -114,6 +120,7 @@ def test_another_length_is_refused(module, data):
     assert caught.value.reason is Reason.INPUT_INVALID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 17, 29])
 def test_measurements_that_are_no_numbers_are_refused(module, value, position):
@@ -124,6 +131,7 @@ def test_measurements_that_are_no_numbers_are_refused(module, value, position):
     assert caught.value.reason is Reason.INPUT_INVALID
 
 
+@pytest.mark.slow
 def test_the_schema_says_what_the_module_takes_and_gives(built, module):
     taken = np.zeros(built.inputs[0].shape, built.inputs[0].dtype)
     given_back = np.frombuffer(module.run(taken.tobytes()), built.outputs[0].dtype)
@@ -136,6 +144,7 @@ def test_the_same_bytes_come_out_of_another_build(built, tmp_path):
     assert build(tmp_path).path.read_bytes() == built.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_weights_are_written_exactly(network, training):
     written = [float.fromhex(word.strip("{} ;\nf")) for word in words_of(training.c_header(network), "OUTPUT_WEIGHTS")]
     assert np.array_equal(np.float32(written), network.output_weights)
@@ -145,12 +154,14 @@ def words_of(header: str, name: str) -> list[str]:
     return header.split(f"{name}[HIDDEN] =")[1].split(";", maxsplit=1)[0].split(",")
 
 
+@pytest.mark.slow
 def test_a_second_build_does_nothing(built):
     steps: list[str] = []
     assert build(built.path.parent, lambda step, _done: steps.append(step)) == built
     assert steps == ["ready"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["module", "note", "note is a list", "recipe"])
 def test_a_build_that_is_not_what_it_was_is_made_anew(built, tmp_path, monkeypatch, damage):
     path, note = tmp_path / "breast_cancer.wasm", tmp_path / "breast_cancer.json"
@@ -196,8 +207,8 @@ def test_what_does_not_compile_is_reported_in_one_line(tmp_path):
 
 
 def test_held_out_patients_need_scikit_learn(monkeypatch):
-    monkeypatch.delitem(sys.modules, "guests.breast_cancer.train")
-    monkeypatch.delattr("guests.breast_cancer.train")
+    monkeypatch.delitem(sys.modules, "guests.breast_cancer.train", raising=False)
+    monkeypatch.delattr("guests.breast_cancer.train", raising=False)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ConfigurationError, match=r"sklearn.datasets is missing: install sealedge\[demo\]"):
         held_out()

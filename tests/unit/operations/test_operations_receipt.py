@@ -14,6 +14,7 @@ from schemas.kinds import Role
 from schemas.session import ReceiptBundle
 from sealedge.client.events import Answered
 from sealedge.operations.receipt import Anchors, check_bundle, open_bundle
+from tests.support.examples import examples
 from tests.support.world import MODEL, START, World
 
 READING = b"reading!"
@@ -124,7 +125,7 @@ def _signer(bundle: bytes) -> bytes:
 
 
 @given(st.integers(0, len(BUNDLE) - 1), st.integers(1, 255), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_changed_byte_does_not_hold(position: int, change: int, pinned: bool) -> None:
     """But for the salt, which only opens the commitments, and the credential, where the verifier's key is pinned."""
     changed = bytearray(BUNDLE)

@@ -114,6 +114,7 @@ def test_an_answer_counts_once(fleet: Fleet, east: AgentSettings) -> None:
         accept_answer(fleet.folder, answer, NOW)
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_refused_and_the_right_one_still_counts(fleet: Fleet, east: AgentSettings) -> None:
     answer = activate(east, asked(fleet, identify(east)))
     with pytest.raises(AuthenticationError, match="not what was asked for"):

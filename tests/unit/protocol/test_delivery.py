@@ -12,6 +12,7 @@ from protocol.messages import digest
 from schemas.kinds import Tier
 from schemas.model import ChunkIndex, Manifest, ModuleLimits, TensorSpec
 from schemas.reason import Reason
+from tests.support.examples import examples
 
 SECRET, CONTENT = bytes([1]) * 32, bytes([2]) * 32
 TENSOR = TensorSpec(name="x", dtype="uint8", shape=(1,))
@@ -34,7 +35,7 @@ def reason(about: Manifest, index: ChunkIndex, payloads: list[bytes]) -> Reason:
     return refused.value.reason
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(size=st.integers(1, 500), chunk=st.integers(1, 200), seed=st.integers(0, 9))
 def test_a_module_arrives_as_it_was(size: int, chunk: int, seed: int) -> None:
     module = Random(seed).randbytes(size)

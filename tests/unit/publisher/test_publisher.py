@@ -70,6 +70,7 @@ def test_every_manifest_that_is_seen_has_its_chunks_retained() -> None:
     assert left == set(chunk_topics(packaged[-1].manifest.chunks))
 
 
+@pytest.mark.slow
 def test_a_new_version_moves_only_what_changed_and_clears_what_is_gone() -> None:
     store = MemoryStore()
     first = FLEET.package(store, module_of(1, 2, 3, 4))

@@ -18,6 +18,7 @@ from publisher.package import PackagedModel
 from publisher.shelf import CHUNKS, MODELS, Shelf
 from schemas.kinds import Role
 from storage.store import MemoryStore, SqliteStore
+from tests.support.examples import examples
 from tests.support.publishing import DESCRIPTION, NOW, Fleet, module_of
 
 
@@ -251,7 +252,7 @@ def damaged(store: MemoryStore, bucket: str, key: bytes, value: bytes) -> Iterat
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_damaged_store_is_a_store_error_and_nothing_else(garbage: bytes) -> None:
     fleet, store = Fleet(), MemoryStore()
     packaged = fleet.package(store)

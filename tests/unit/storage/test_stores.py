@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from protocol.errors import StoreError
 from protocol.party import Store
 from storage.store import MemoryStore, SqliteStore
+from tests.support.examples import examples
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -303,5 +304,5 @@ def test_both_stores_agree(tmp_path_factory: pytest.TempPathFactory) -> None:
     StoresAgree.folder = str(tmp_path_factory.mktemp("agree"))
     StoresAgree.numbers = iter(range(1_000_000))
     case = StoresAgree.TestCase
-    case.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+    case.settings = settings(max_examples=examples(25), stateful_step_count=20, deadline=None)
     case("runTest").runTest()

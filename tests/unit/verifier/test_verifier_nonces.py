@@ -9,6 +9,7 @@ from protocol.errors import FreshnessError, ProtocolMisuseError, StoreError
 from schemas.attestation import Challenge
 from schemas.reason import Reason
 from storage.store import MemoryStore
+from tests.support.examples import examples
 from verifier.nonces import BUCKET, NonceMemory
 from verifier.records import MAX_OPEN_CHALLENGES
 
@@ -144,4 +145,4 @@ class NonceHistory(RuleBasedStateMachine):
 
 
 TestNonceHistory = NonceHistory.TestCase
-TestNonceHistory.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestNonceHistory.settings = settings(max_examples=examples(25), stateful_step_count=25, deadline=None)

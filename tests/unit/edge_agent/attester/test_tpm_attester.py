@@ -57,6 +57,7 @@ def test_each_quote_answers_its_own_report_data(here: Machine) -> None:
     assert found == {hashlib.sha256(bytes([each]) * 64).digest() for each in range(3)}
 
 
+@pytest.mark.slow
 def test_another_implementation_accepts_the_quote(here: Machine) -> None:
     parts = parts_of(here.attester(FIRST).collect(REPORT_DATA))
     with TpmTools(None).desk() as desk:

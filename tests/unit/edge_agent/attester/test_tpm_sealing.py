@@ -35,7 +35,9 @@ def extend(here: Machine, pcr: int) -> None:
     here.run("pcrextend", f"{pcr}:sha256={'11' * 32}")
 
 
-@pytest.mark.parametrize("length", [1, 32, MAX_SEALED])
+@pytest.mark.parametrize(
+    "length", [pytest.param(1, marks=pytest.mark.slow), 32, pytest.param(MAX_SEALED, marks=pytest.mark.slow)]
+)
 def test_what_is_sealed_comes_back(here: Machine, length: int) -> None:
     secret = b"\0" * length
     assert sealer(here).unseal(sealer(here).seal(secret)) == secret

@@ -227,6 +227,7 @@ LOCKED = (
 )
 
 
+@pytest.mark.slow
 def test_modules_run_in_locked_memory() -> None:
     """Tried with whatever right to lock memory the tests have, which is often more than a confined process keeps."""
     command = [sys.executable, "-I", "-c", LOCKED, str(ROOT)]

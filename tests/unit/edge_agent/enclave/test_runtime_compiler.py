@@ -32,6 +32,7 @@ def test_the_child_makes_the_code_that_this_process_would_make():
     runtime.close()
 
 
+@pytest.mark.slow
 def test_a_module_that_takes_too_long_to_compile_is_given_up():
     module = slow_to_compile()
     started = time.monotonic()

@@ -12,6 +12,7 @@ from edge_agent.enclave.runtime import Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.components import TYPE, component
+from tests.support.examples import examples
 from tests.support.wat_modules import wasm
 
 
@@ -20,7 +21,7 @@ def echo(load):
     return load(component())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.binary(max_size=5000))
 def test_input_comes_back_whatever_it_is(echo, data):
     assert echo.run(data) == data

@@ -99,6 +99,7 @@ def test_the_next_run_sees_the_first_state(module, first, command):
     assert module.run(b"\0") == first
 
 
+@pytest.mark.slow
 def test_under_threads_too(module, first):
     wrong: list[bytes] = []
 

@@ -12,6 +12,7 @@ from edge_agent.enclave.engine import EMPTY_MODULE, hostile_safe_engine
 from edge_agent.enclave.interruptible import CHECK, START, STOP, UnknownCodeError, interruptible
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
+from tests.support.examples import examples
 from tests.support.wat_modules import MEMORY, performing, wasm
 
 LOOK_ALIKES = [
@@ -60,7 +61,8 @@ def bodies(draw: st.DrawFn, depth: int = 3) -> tuple[str, int]:
     return " ".join(parts), loops
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(150))
 @given(bodies())
 def test_each_loop_is_checked_and_nothing_else(drawn):
     body, loops = drawn
@@ -172,7 +174,7 @@ def test_custom_sections_go(load):
     assert interruptible(module + hint) == interruptible(module)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.binary(max_size=60), st.integers(0, 200), st.integers(0, 40))
 def test_bytes_that_are_no_module_are_refused_and_nothing_else(noise, at, cut):
     module = performing("(loop (br_if 0 (i32.const 0))) (i32.const 0)", TREES)

@@ -20,6 +20,7 @@ from protocol.errors import (
 )
 from schemas.kinds import Tier
 from schemas.reason import Reason
+from tests.support.examples import examples
 from tests.synthetic import azure as made
 from tests.synthetic import snp, tpm
 from tests.synthetic.azure import TD_REPORT_UNSIGNED, azure, jwk, quoted, runtime_data
@@ -360,7 +361,7 @@ def test_no_mutation_of_the_document_changes_what_is_claimed(tee: str) -> None:
         assert outcome(exhibit.with_part("evidence", changed)) in (None, genuine)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.sampled_from(["snp", "tdx"]), st.binary(max_size=400), st.text(max_size=40))
 def test_any_bytes(tee: str, data: bytes, text: str) -> None:
     exhibit = azure(tee)

@@ -18,6 +18,7 @@ from protocol.errors import (
     UnsupportedError,
 )
 from schemas.reason import Reason
+from tests.support.examples import examples
 from tests.synthetic import snp as made
 from tests.synthetic.exhibit import Exhibit
 from tests.synthetic.pki import DAY, START, crl, issue
@@ -257,7 +258,7 @@ def test_a_chain_with_more_behind() -> None:
 
 
 @given(part=st.sampled_from(["report", "vcek", "chain", "crl"]), content=st.binary(max_size=2000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_arbitrary_bytes(part: str, content: bytes) -> None:
     with pytest.raises(RemoteError):
         snp().with_part(part, content).appraise()

@@ -120,6 +120,7 @@ def test_a_value_under_two_names() -> None:
         bare().with_part("pcrs", twice).appraise()
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_blob_counts() -> None:
     """Or reads the same: a bitmap one byte shorter, where that byte is zero."""
     blob, exhibit = values_blob({"sha256": pcrs()}), bare()
