@@ -99,3 +99,16 @@ INLINE f4 unchanged(f4 x, long at, int channel, int count) {
     (void)at, (void)channel, (void)count;
     return x;
 }
+
+/* out[row, channel] = finish(from[row, channel]); `out` may be `from`. */
+INLINE void finish_rows(const float *from, float *out, const long rows, const int channels, const Finish finish) {
+    ROLLED for (long at = 0; at < rows * channels; at += channels) {
+        int c = 0;
+        ROLLED for (; c + 16 <= channels; c += 16) UNROLLED for (int v = 0; v < 16; v += 4)
+            f4_store(out + at + c + v, finish(f4_load(from + at + c + v), at + c + v, c + v, 4));
+        ROLLED for (; c + 4 <= channels; c += 4) f4_store(out + at + c, finish(f4_load(from + at + c), at + c, c, 4));
+        if (channels % 4)
+            f4_store_first(out + at + c, finish(f4_load_first(from + at + c, channels % 4), at + c, c, channels % 4),
+                           channels % 4);
+    }
+}

@@ -81,8 +81,8 @@ def _pointwise(
 ) -> None:
     rows = form.images * form.window.places
     product = Product("float32", rows, form.filters, form.channels, (form.channels, 1), (1, form.channels))
-    source, right, out = (step.pointer(name) for name in (*node.inputs[:2], node.outputs[0]))
-    emit_product(step, product, source, right, out, weights, bias_pointer(step, bias), finish)
+    source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
+    emit_product(step, product, source, "0", out, weights, bias_pointer(step, bias), finish)
 
 
 def _patches(

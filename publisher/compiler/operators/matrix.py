@@ -19,11 +19,12 @@ def gemm(node: Node, step: Step) -> None:
     """ONNX Gemm: alpha · A' · B' + beta · C."""
     product = _gemm_product(node, step)
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
-    a, b, out = (step.pointer(name) for name in (*node.inputs[:2], node.outputs[0]))
+    constant = step.value(node.inputs[1]).data if product.dtype == "float32" else None
+    a, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
+    b = step.pointer(node.inputs[1]) if constant is None else "0"
     if product.dtype == "float32":
         bias = _bias(node, step, product.columns) if alpha == 1 else None
         finish = finish_function(node, step, _factors(node, alpha, beta, bias is None))
-        constant = step.value(node.inputs[1]).data
         emit_product(step, product, a, b, out, constant, bias_pointer(step, bias), finish)
         return
     if (alpha, beta) != (1.0, 1.0):
@@ -97,9 +98,10 @@ def matmul(node: Node, step: Step) -> None:
         rows, batch = int(np.prod(batch, dtype=np.int64)) * rows, ()
     product = Product(_type(node, step, fit), rows, columns, depth, (depth, 1), (columns, 1))
     finish = finish_function(node, step) if product.dtype == "float32" else ""
-    pointers = (step.pointer(left.name), step.pointer(right.name), step.pointer(out.name))
+    constant = right.data if product.dtype == "float32" and not batch else None
+    pointers = (step.pointer(left.name), step.pointer(right.name) if constant is None else "0", step.pointer(out.name))
     if not batch:
-        emit_product(step, product, *pointers, right.data, "0", finish)
+        emit_product(step, product, *pointers, constant, "0", finish)
         return
     _batched(step, product, pointers, (batch, a, b), finish)
 

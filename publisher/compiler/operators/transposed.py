@@ -59,7 +59,7 @@ def _matrix(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _lists(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out: tuple[int, ...]) -> tuple[Three, ...]:
-    """Of three dimensions each: the input's size, kernel, strides, dilations, padding at the beginning, output's size."""
+    """Of three dimensions each: input, kernel, strides, dilations, padding at the beginning, output."""
     rank = len(source)
     if not 1 <= rank <= 3:
         raise UnsupportedError("ConvTranspose", f"has {rank} spatial dimensions", "use one, two or three")

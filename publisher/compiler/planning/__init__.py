@@ -4,11 +4,19 @@ from collections.abc import Callable
 from typing import Final
 
 from publisher.compiler.graph import Graph
+from publisher.compiler.planning.affine import fold_affine
+from publisher.compiler.planning.fusion import fuse
 from publisher.compiler.planning.layout import channels_last
+from publisher.compiler.planning.quantised import integer_forms
 
 Pass = Callable[[Graph], Graph]
 
-PASSES: Final[tuple[Pass, ...]] = (channels_last,)
+PASSES: Final[tuple[Pass, ...]] = (
+    integer_forms,
+    fold_affine,
+    channels_last,
+    fuse,
+)
 """In this order. Each leaves what the graph computes as it is."""
 
 
