@@ -11,13 +11,28 @@ DType = Literal["float32", "float64", "int8", "uint8", "int16", "int32", "int64"
 Dimension = Annotated[int, Field(ge=1, le=2**24)]
 
 
+class OpenAxis(Message):
+    """A dimension whose length each request chooses: `each` times a count, from `minimum` to what the shape says.
+
+    The count of all open tensors of a request is the same.
+    """
+
+    axis: int = at(1, ge=0, le=7)
+    each: int = at(2, ge=1, le=2**24)
+    minimum: int = at(3, ge=1, le=2**24)
+
+
 class TensorSpec(Message):
-    """One input or output: row-major, little-endian. `labels` names the classes of an output."""
+    """One input or output: row-major, little-endian. `labels` names the classes of an output.
+
+    Where a dimension is `open`, `shape` has its largest length.
+    """
 
     name: Text = at(1)
     dtype: DType = at(2)
     shape: tuple[Dimension, ...] = at(3, max_length=8)
     labels: tuple[Text, ...] | None = at(4, None, max_length=4096)
+    open: OpenAxis | None = at(5, None)
 
 
 class ModuleLimits(Message):

@@ -26,7 +26,7 @@ from sealedge.client.events import ResultReceived
 from sealedge.client.held import HeldResults
 from sealedge.client.results import ResultCheck, VerifiedResult, correlation_untrusted
 from sealedge.client.seen import SeenResults
-from sealedge.client.tensors import class_names_untrusted, split_outputs_untrusted
+from sealedge.client.tensors import class_names_untrusted, sized_untrusted, split_outputs_untrusted
 from sealedge.client.versions import ModelVersions
 
 SEEN = 65_536
@@ -190,8 +190,9 @@ class ConsumerParty(Desk):
         if manifest is None or (manifest.version, manifest.digest) != (receipt.version, receipt.module):
             return ()
         try:
-            parts = split_outputs_untrusted(manifest.outputs, output)
-            return tuple(name for each in manifest.outputs for name in class_names_untrusted(each, parts[each.name]))
+            specs = sized_untrusted(manifest.outputs, output)
+            parts = split_outputs_untrusted(specs, output)
+            return tuple(name for each in specs for name in class_names_untrusted(each, parts[each.name]))
         except RemoteError:
             return ()
 

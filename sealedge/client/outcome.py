@@ -15,6 +15,7 @@ from sealedge.client.tensors import (
     class_names_untrusted,
     decode_array_untrusted,
     decode_values_untrusted,
+    sized_untrusted,
     split_outputs_untrusted,
 )
 
@@ -49,8 +50,9 @@ class Result:
         """The class names in all outputs that have labels; empty where there are none."""
         if self.raw is None or not self.specs:
             return ()
-        parts = split_outputs_untrusted(self.specs, self.raw)
-        return tuple(name for spec in self.specs for name in class_names_untrusted(spec, parts[spec.name]))
+        specs = sized_untrusted(self.specs, self.raw)
+        parts = split_outputs_untrusted(specs, self.raw)
+        return tuple(name for spec in specs for name in class_names_untrusted(spec, parts[spec.name]))
 
     def array(self, name: str | None = None) -> "np.ndarray[Any, Any]":
         """An output as a numpy array; the first without a `name`.
@@ -71,11 +73,12 @@ class Result:
             raise ConfigurationError("this sensor asks for receipts alone: set return_result")
         if not self.specs:
             raise ConfigurationError(f"no manifest of {self.model} version {self.version} is here: take `raw`")
-        spec = next((each for each in self.specs if name in {None, each.name}), None)
+        specs = sized_untrusted(self.specs, self.raw)
+        spec = next((each for each in specs if name in {None, each.name}), None)
         if spec is None:
             names = " or ".join(each.name for each in self.specs)
             raise ConfigurationError("no such output", finding=Finding("output", names, str(name)))
-        return spec, split_outputs_untrusted(self.specs, self.raw)[spec.name]
+        return spec, split_outputs_untrusted(specs, self.raw)[spec.name]
 
 
 @dataclass(frozen=True, slots=True)

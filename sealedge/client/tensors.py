@@ -6,11 +6,13 @@ numpy is used where the program uses it and is never imported for anything else;
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import ConfigurationError, Finding, MalformedError, ProtocolMisuseError
 from schemas.model import TensorSpec
 from schemas.reason import Reason
+from sealedge.client.lengths import count_in, is_open, sized, sized_by_bytes_untrusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +50,10 @@ def encode_inputs(specs: Sequence[TensorSpec], value: Any) -> bytes:
     """The input of a module: `value` is a tensor, or for several inputs a mapping by name or a tuple in order.
 
     A tensor is a numpy array of exactly the manifest's dtype and shape, a list of numbers (flat or nested), or its
-    bytes. Raises `ProtocolMisuseError` (input-invalid), saying what was expected and what was found.
+    bytes. Where a dimension is open, all tensors have it as long as the first that has it.
+    Raises `ProtocolMisuseError` (input-invalid), saying what was expected and what was found.
     """
+    specs = _sized_by_value(specs, value) if is_open(specs) else specs
     if isinstance(value, Mapping):
         _check("names", sorted(spec.name for spec in specs), sorted(map(str, value)))
         parts = [value[spec.name] for spec in specs]
@@ -95,8 +99,14 @@ def decode_array_untrusted(spec: TensorSpec, data: bytes) -> "np.ndarray[Any, An
     return np.frombuffer(data, dtype=_NUMPY[spec.dtype]).reshape(spec.shape).copy()
 
 
+def sized_untrusted(specs: Sequence[TensorSpec], data: bytes) -> tuple[TensorSpec, ...]:
+    """The outputs as long as they are in `data`, where a dimension is open. Raises `MalformedError`."""
+    itemsizes = [struct.calcsize("<" + _STRUCT[spec.dtype]) for spec in specs]
+    return sized_by_bytes_untrusted(specs, len(data), itemsizes)
+
+
 def split_outputs_untrusted(specs: Sequence[TensorSpec], data: bytes) -> dict[str, bytes]:
-    """The bytes of each output by name. Raises `MalformedError` where the sizes do not fit."""
+    """The bytes of each output by name; `specs` are sized. Raises `MalformedError` where the sizes do not fit."""
     expected = sum(map(tensor_bytes, specs))
     if len(data) != expected:
         raise MalformedError("the output does not fit its manifest", finding=_bytes_finding(expected, data))
@@ -127,6 +137,28 @@ def class_names_untrusted(spec: TensorSpec, data: bytes) -> tuple[str, ...]:
     else:
         indices = [int(value) for value in values]
     return tuple(spec.labels[index] for index in indices) if all(0 <= i < count for i in indices) else ()
+
+
+def _sized_by_value(specs: Sequence[TensorSpec], value: Any) -> Sequence[TensorSpec]:
+    """The inputs as long as they are in `value`; unsized where that says nothing, so that the checks that follow do."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        with suppress(MalformedError):
+            return sized_untrusted(specs, bytes(value))
+        return specs
+    parts: Sequence[Any] = [value] if len(specs) == 1 else value if isinstance(value, tuple) else ()
+    if isinstance(value, Mapping):
+        parts = [value.get(spec.name) for spec in specs]
+    for spec, part in zip(specs, parts, strict=False):
+        if (count := count_in(spec, _shape(part))) is not None:
+            return sized(specs, count)
+    return specs
+
+
+def _shape(part: Any) -> tuple[int, ...]:
+    """Of an array or of nested lists; () for bytes, which have none."""
+    if isinstance(part, bytes | bytearray | memoryview):
+        return ()
+    return tuple(part.shape) if hasattr(part, "shape") else _flatten(part)[0] or ()
 
 
 def _encode_list(spec: TensorSpec, value: Any) -> bytes:
