@@ -18,14 +18,17 @@ help: ## Show this list
 demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sensor, consumer
 	@.venv/bin/sealedge demo $(ARGS)
 
+# Bytecode is kept whatever the surroundings say: without it, each process compiles all tests anew.
+test test-all coverage docs: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY) ## Run the tests that take under a minute together
 	$(PY) -m pytest -m "not slow" -n auto $(ARGS)
 
 test-all: $(READY) ## Run every test, the slow ones too
-	$(PY) -m pytest -m "" $(ARGS)
+	$(PY) -m pytest -m "" -n auto $(ARGS)
 
 coverage: $(READY) ## Run every test and show which lines none of them reaches
-	$(PY) -m pytest -m "" --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	$(PY) -m pytest -m "" -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check
