@@ -17,6 +17,7 @@ typedef uint8_t b16 __attribute__((vector_size(16)));
 typedef uint8_t b8 __attribute__((vector_size(8), aligned(1), may_alias));
 typedef int8_t c8 __attribute__((vector_size(8), aligned(1), may_alias));
 typedef uint8_t b4 __attribute__((vector_size(4), aligned(1), may_alias));
+typedef b16 b16_anywhere __attribute__((aligned(1), may_alias));
 typedef h8 h8_anywhere __attribute__((aligned(2), may_alias));
 typedef uint64_t u64x2 __attribute__((vector_size(16)));
 typedef u4 sums_anywhere __attribute__((aligned(4), may_alias));
@@ -88,18 +89,23 @@ INLINE h8 quanta_of(f4 low, f4 high, Quanta to) {
     return saturated(rounded(low, to.zero_point), rounded(high, to.zero_point));
 }
 
+/* Sixteen bytes, none below `low` or above `high`. */
+INLINE b16 between(b16 x, int low, int high, int is_signed) {
+#ifdef __wasm__
+    v128_t least = wasm_i8x16_splat((int8_t)low), most = wasm_i8x16_splat((int8_t)high);
+    if (is_signed) return (b16)wasm_i8x16_min(wasm_i8x16_max((v128_t)x, least), most);
+    return (b16)wasm_u8x16_min(wasm_u8x16_max((v128_t)x, least), most);
+#else
+    __m128i least = _mm_set1_epi8((char)low), most = _mm_set1_epi8((char)high);
+    if (is_signed) return (b16)_mm_min_epi8(_mm_max_epi8((__m128i)x, least), most);
+    return (b16)_mm_min_epu8(_mm_max_epu8((__m128i)x, least), most);
+#endif
+}
+
 INLINE b16 quanta_bytes(h8 low, h8 high, Quanta to) {
     b16 x = bytes_of(low, high, to.is_signed);
-    int lowest = to.is_signed ? -128 : 0, highest = to.is_signed ? 127 : 255;
-    /* Signed bytes are compared as unsigned ones with the sign bit turned around. */
-    if (to.low > lowest || to.high < highest) {
-        b16 turned = x ^ (uint8_t)(to.is_signed ? 0x80 : 0);
-        b16 least = turned * 0 + (uint8_t)(to.low - lowest), most = turned * 0 + (uint8_t)(to.high - lowest);
-        turned = __builtin_elementwise_max(turned, least);
-        turned = __builtin_elementwise_min(turned, most);
-        x = turned ^ (uint8_t)(to.is_signed ? 0x80 : 0);
-    }
-    return x;
+    int narrower = to.low > (to.is_signed ? -128 : 0) || to.high < (to.is_signed ? 127 : 255);
+    return narrower ? between(x, to.low, to.high, to.is_signed) : x;
 }
 
 INLINE uint8_t quantum(float x, Quanta to) {

@@ -12,6 +12,34 @@ typedef struct {
     int top, left;
 } Window;
 
+/* Bytes from one place to another, or one byte many times. The compiler would call its library, or write each store. */
+INLINE void copy_bytes(uint8_t *to, const uint8_t *from, int count, uint8_t turn) {
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        b16 x = *(const b16_anywhere *)(from + i) ^ turn;
+        OPAQUE_VECTOR(x);
+        *(b16_anywhere *)(to + i) = x;
+    }
+    for (; i < count; i++) {
+        int x = from[i] ^ turn;
+        OPAQUE(x);
+        to[i] = (uint8_t)x;
+    }
+}
+INLINE void fill_bytes(uint8_t *to, uint8_t with, int count) {
+    b16 x = (b16){0} + with;
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        OPAQUE_VECTOR(x);
+        *(b16_anywhere *)(to + i) = x;
+    }
+    for (; i < count; i++) {
+        int last = with;
+        OPAQUE(last);
+        to[i] = (uint8_t)last;
+    }
+}
+
 /* The bytes under the kernel at one place of the result; those outside the image are the zero point. */
 INLINE void gather(uint8_t *to, const uint8_t *image, Window w, int place, uint8_t zero) {
     int top = place / w.out_width * w.stride_y - w.top, left = place % w.out_width * w.stride_x - w.left;
@@ -20,14 +48,14 @@ INLINE void gather(uint8_t *to, const uint8_t *image, Window w, int place, uint8
         int y = top + ky * w.dilation_y;
         int inside = y >= 0 && y < w.height;
         if (inside && w.dilation_x == 1 && w.pixel == w.channels && left >= 0 && left + w.kernel_width <= w.width) {
-            __builtin_memcpy(to, image + ((int64_t)y * w.width + left) * w.pixel, run);
+            copy_bytes(to, image + ((int64_t)y * w.width + left) * w.pixel, run, 0);
             continue;
         }
         for (int kx = 0; kx < w.kernel_width; kx++) {
             int x = left + kx * w.dilation_x;
             if (inside && x >= 0 && x < w.width)
-                __builtin_memcpy(to + kx * w.channels, image + ((int64_t)y * w.width + x) * w.pixel, w.channels);
-            else __builtin_memset(to + kx * w.channels, zero, w.channels);
+                copy_bytes(to + kx * w.channels, image + ((int64_t)y * w.width + x) * w.pixel, w.channels, 0);
+            else fill_bytes(to + kx * w.channels, zero, w.channels);
         }
     }
 }
@@ -50,6 +78,8 @@ INLINE void pack_kernels(int16_t *panels, const uint8_t *from, int columns, int 
 /* One group of one image. `gathered` holds four rows. */
 INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t *b, void *out, Product p, Window w,
                                   Columns by, int16_t *packed, int16_t *wide, uint8_t *gathered) {
+    OPAQUE(b);
+    by = unseen(by);
     for (int first = 0; first < p.rows; first += p.block) {
         int count = p.rows - first < p.block ? p.rows - first : p.block;
         for (int row = 0; row < count; row += LEFT) {

@@ -16,21 +16,19 @@ INLINE int rows_kept(Window w) { return (w.kernel_height - 1) * w.dilation_y + 1
 
 /* Row y of the image between its borders, as signed bytes. */
 INLINE void keep_row(uint8_t *to, const uint8_t *image, Window w, int y, uint8_t zero, uint8_t turn) {
-    const int wide = padded_channels(w);
-    const int across = padded_width(w);
+    const int wide = padded_channels(w), across = padded_width(w);
     if (y < 0 || y >= w.height) {
-        __builtin_memset(to, zero ^ turn, (size_t)across * wide);
+        fill_bytes(to, zero ^ turn, across * wide);
         return;
     }
     const int left = w.left < across ? w.left : across;
     const int count = across - left < w.width ? across - left : w.width;
-    __builtin_memset(to, zero ^ turn, (size_t)left * wide);
     const uint8_t *from = image + (int64_t)y * w.width * w.pixel;
     uint8_t *at = to + left * wide;
-    if (wide == w.channels) for (int i = 0; i < count * wide; i++) at[i] = from[i] ^ turn;
-    else for (int x = 0; x < count; x++)
-        for (int c = 0; c < w.channels; c++) at[x * wide + c] = from[x * w.channels + c] ^ turn;
-    __builtin_memset(at + count * wide, zero ^ turn, (size_t)(across - left - count) * wide);
+    fill_bytes(to, zero ^ turn, left * wide);
+    if (wide == w.channels) copy_bytes(at, from, count * wide, turn);
+    else for (int x = 0; x < count; x++) copy_bytes(at + x * wide, from + x * w.channels, w.channels, turn);
+    fill_bytes(at + count * wide, zero ^ turn, (across - left - count) * wide);
 }
 
 /* The sums of eight channels at one place. `rows` start where the kernel does; weights are [tap][8]. */
@@ -63,6 +61,8 @@ INLINE void depthwise_row(const uint8_t *const *rows, const int16_t *weights, ui
 /* One image. `kept` holds `rows_kept` padded rows; they go round. */
 INLINE void quantised_depthwise(const uint8_t *image, uint8_t zero, const int16_t *weights, void *out, Product p,
                                 Window w, Columns by, uint64_t whole, uint8_t *kept) {
+    OPAQUE(weights);
+    by = unseen(by);
     const int ring = rows_kept(w), row_bytes = padded_width(w) * padded_channels(w);
     const int item = p.to == TO_QUANTA ? 1 : 4;
     int next = -w.top;

@@ -1,6 +1,6 @@
 """Convolutions of bytes: QLinearConv, ConvInteger, and the planner's own that end in reals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,18 +16,13 @@ from publisher.compiler.operators.quantised_window import Window
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step
 
-REALS: Final = "quantised.conv"
-"""x, x's zero point, w, w's zero point, x's scale, w's scale, bias: reals out of a convolution of bytes.
-
-The bias is of reals. x's scale and zero point may be computed, as after DynamicQuantizeLinear.
-"""
 MOST_TAPS: Final = 64
 """Larger kernels of depthwise convolutions take the general way."""
 
 
-@operator("QLinearConv")
+@operator("QLinearConv", "qlinear_conv")
 def qlinear_conv(node: Node, step: Step) -> None:
-    """ONNX QLinearConv, as onnxruntime rounds it. The planner's attribute `layout` says NHWC of images and results."""
+    """ONNX QLinearConv, as onnxruntime rounds it; in lower case with channels last."""
     out = step.value(node.outputs[0])
     check_bytes(node, step, node.inputs[0], node.inputs[3], out.name)
     channels = step.value(node.inputs[3]).shape[0]
@@ -38,16 +33,19 @@ def qlinear_conv(node: Node, step: Step) -> None:
     _convolve(node, step, (0, 3), (2, 5), Finish(start=start, scale=scale, to=to))
 
 
-@operator("ConvInteger")
+@operator("ConvInteger", "conv_integer")
 def conv_integer(node: Node, step: Step) -> None:
     """ONNX ConvInteger: the sums."""
     check_bytes(node, step, node.inputs[0], node.inputs[1])
     _convolve(node, step, (0, 1), (2, 3), Finish())
 
 
-@operator(REALS)
+@operator("quantised.conv", "quantised.conv_last")
 def conv_reals(node: Node, step: Step) -> None:
-    """The planner's: see `REALS`."""
+    """The planner's: x, its zero point, w, its zero point, x's scale, w's scale, bias: reals out of a product of bytes.
+
+    The bias is of reals. x's scale and zero point may be computed, as after DynamicQuantizeLinear.
+    """
     check_bytes(node, step, node.inputs[0], node.inputs[2])
     channels = step.value(node.inputs[2]).shape[0]
     scale = per_column(node, known(node, step, 5, "scale"), channels, "scale").astype(np.float32)
@@ -87,11 +85,11 @@ class _Form:
     zero: str
     is_signed: int
 
-    def product(self, right: Right, finish: Finish) -> str:
-        """The `Product` of kernels/quantised_product.h that one group is."""
+    def product(self, right: Right) -> str:
+        """The `Product` of kernels/quantised_product.h that each group is."""
         return product(
             right,
-            finish,
+            self.finish,
             rows=self.window.places,
             left_signed=self.is_signed,
             left_stride=self.window.channels,
@@ -113,23 +111,23 @@ def _turned(step: Step, image: str, result: str, form: _Form, bits: int) -> None
 def _image(step: Step, image: str, result: str, form: _Form) -> None:
     window, kernels = form.window, form.kernels
     alone = kernels.group == window.channels == kernels.count and kernels.data is not None
-    if alone and form.zero.isdigit() and kernels.taps <= MOST_TAPS:
+    if alone and form.zero.lstrip("-").isdigit() and kernels.taps <= MOST_TAPS:
         _depthwise(step, image, result, form)
         return
-    inner = kernels.taps * kernels.channels
+    many, inner = kernels.count // kernels.group, kernels.taps * kernels.channels
     packed, wide = workspace(step, inner, window.places)
-    gathered = step.scratch(4 * inner, "uint8")
-    many = kernels.count // kernels.group
-    for group in range(kernels.group):
-        right, finish = kernels.right(step, group), form.finish.part(group * many, many)
-        given, by = form.product(right, finish), finish.columns(step, 0, many)
-        source, target = f"{image} + {group * kernels.channels}", f"{result} + {group * many}"
-        operand = (source, form.zero, right.c(step))
-        if window.pointwise:
-            step.call("quantised_product", *operand, 0, target, given, by, packed, wide)
-        else:
-            shape = window.of_group(kernels.channels).c(window.channels)
-            step.call("quantised_convolution", *operand, target, given, shape, by, packed, wide, gathered)
+    step.line(f"for (int group = 0; group < {kernels.group}; group++) {{")
+    right = kernels.right(step)
+    source, target = f"{image} + group * {kernels.channels}", f"{result} + group * {many}"
+    operands = (source, form.zero, right.c(step, "group"))
+    given, by = form.product(right), form.finish.columns(step, kernels.group, "group")
+    if window.pointwise:
+        step.call("quantised_product", *operands, 0, target, given, by, packed, wide)
+    else:
+        gathered = step.scratch(4 * inner, "uint8")
+        shape = window.of_group(kernels.channels).c(window.channels)
+        step.call("quantised_convolution", *operands, target, given, shape, by, packed, wide, gathered)
+    step.line("}")
 
 
 def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
@@ -139,11 +137,11 @@ def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
     taps = form.kernels.numbers.reshape(channels, -1)
     start = (0 if form.is_signed else 128) * taps.sum(axis=1) - zero * taps.sum(axis=1)
     start = start if finish.start is None else start + finish.start
-    by = Finish(start, finish.scale, finish.bias, finish.factor, finish.to).columns(step, 0, channels)
+    by = replace(finish, start=start).columns(step)
     blocks = np.zeros((-(-channels // 8) * 8, taps.shape[1]), np.int16)
     blocks[:channels] = taps
     packed = step.constant(np.ascontiguousarray(blocks.reshape(-1, 8, taps.shape[1]).transpose(0, 2, 1)))
-    given = form.product(Right(taps.shape[1], channels, taps.T), finish)
+    given = form.product(Right(taps.shape[1], channels, taps.T[np.newaxis]))
     kept = step.scratch(_kept_bytes(window), "uint8")
     bits = f"0x{whole(taps):x}ull"
     step.call("quantised_depthwise", image, zero & 255, packed, result, given, window.c(channels), by, bits, kept)

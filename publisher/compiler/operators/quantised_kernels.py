@@ -49,17 +49,17 @@ class Kernels:
         data = np.zeros(0, np.int32) if self.data is None else self.data
         return data.reshape(self.count, self.channels, self.taps)
 
-    def right(self, step: Step, group: int) -> Right:
-        """One group as [taps · channels, out channels]."""
+    def right(self, step: Step) -> Right:
+        """Each group as [taps · channels, out channels]; computed ones are packed for the group called `group` in C."""
         many, inner = self.count // self.group, self.taps * self.channels
         if self.data is not None:
-            own = self.numbers[group * many : (group + 1) * many]
-            return Right(inner, many, own.transpose(2, 1, 0).reshape(inner, many))
+            own = self.numbers.reshape(self.group, many, self.channels, self.taps).transpose(0, 3, 2, 1)
+            return Right(inner, many, own.reshape(self.group, inner, many))
         room = step.scratch(-(-inner // 2) * 16 * -(-many // 8), "int16")
-        source = f"(const uint8_t *){self.pointer} + {group * many * inner}"
-        zeros = f"(const uint8_t *){self.zeros} + {group * many if self.zero_step else 0}"
-        step.call("pack_kernels", room, source, many, self.channels, self.taps, int(self.is_signed), zeros,
-                  self.zero_step)  # fmt: skip
+        source = f"(const uint8_t *){self.pointer} + group * {many * inner}"
+        zeros = f"(const uint8_t *){self.zeros} + group * {many * self.zero_step}"
+        kind = (int(self.is_signed), zeros, self.zero_step)
+        step.call("pack_kernels", room, source, many, self.channels, self.taps, *kind)
         return Right(inner, many, pointer=f"((const uint8_t *){room})", packed=True)
 
 

@@ -1,7 +1,6 @@
 """Products of integer matrices: QLinearMatMul, MatMulInteger, and the planner's own that end in reals."""
 
 from math import prod
-from typing import Final
 
 import numpy as np
 
@@ -14,17 +13,12 @@ from publisher.compiler.operators.quantised_right import Finish, Right, product,
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step
 
-REALS: Final = "quantised.matmul"
-"""a, a's zero point, b, b's zero point, a's scale, b's scale, bias: reals out of a product of bytes.
 
-The bias is of reals. a's scale and zero point may be computed, as after DynamicQuantizeLinear.
-"""
-
-
-@operator("QLinearMatMul")
+@operator("QLinearMatMul", "quantised.gemm")
 def qlinear_matmul(node: Node, step: Step) -> None:
-    """ONNX QLinearMatMul, as onnxruntime rounds it; the planner's form may have a bias of the sums as input 8.
+    """ONNX QLinearMatMul, as onnxruntime rounds it.
 
+    The planner's form has a factor `alpha`, and perhaps a bias of the sums as input 8.
     Left operands are quantised as a whole, right ones as a whole or by column.
     """
     out = step.value(node.outputs[0])
@@ -44,9 +38,12 @@ def matmul_integer(node: Node, step: Step) -> None:
     _multiply(node, step, (0, 1), (2, 3), Finish())
 
 
-@operator(REALS)
+@operator("quantised.matmul")
 def matmul_reals(node: Node, step: Step) -> None:
-    """The planner's: see `REALS`."""
+    """The planner's: a, its zero point, b, its zero point, a's scale, b's scale, bias: reals out of a product of bytes.
+
+    The bias is of reals. a's scale and zero point may be computed, as after DynamicQuantizeLinear.
+    """
     check_bytes(node, step, node.inputs[0], node.inputs[2])
     columns = _columns(step.value(node.inputs[2]))
     scale = per_column(node, known(node, step, 5, "scale"), columns, "scale").astype(np.float32)
@@ -82,7 +79,7 @@ def _multiply(node: Node, step: Step, at: tuple[int, int], zeros: tuple[int, int
         left_stride=left[-1],
         stride=right[-1],
     )
-    by = finish.columns(step, 0, right[-1])
+    by = finish.columns(step)
     zero = [
         zero_expression(node, step, zeros[0]),
         zero_expression(node, step, zeros[1]) if operand.weights is None else "0",
@@ -108,7 +105,7 @@ def _right(node: Node, step: Step, at: int, zero: int, shape: tuple[int, ...]) -
     weights = b.data.reshape(inner, columns).astype(np.int32)
     if node.has(zero):
         weights = weights - per_column(node, known(node, step, zero, "zero point"), columns, "zero point").astype("i4")
-    return Right(inner, columns, weights)
+    return Right(inner, columns, weights[np.newaxis])
 
 
 def zero_expression(node: Node, step: Step, number: int) -> str:

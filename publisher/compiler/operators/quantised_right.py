@@ -15,7 +15,7 @@ BLOCK_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """`weights` are [inner, columns], their zero points taken off; None where they come at run time.
+    """`weights` are [groups, inner, columns], their zero points taken off; None where they come at run time.
 
     Then `pointer` is where they lie: bytes, row by row, or panels of int16 where they are `packed`.
     """
@@ -35,17 +35,18 @@ class Right:
         fits = self.weights.size == 0 or (self.weights.min() >= -128 and self.weights.max() <= 127)
         return "NARROW" if fits else "WIDE"
 
-    def c(self, step: Step) -> str:
-        """A C pointer to it."""
+    def c(self, step: Step, group: str = "0") -> str:
+        """A C pointer to one group; `group` is a C expression."""
         if self.weights is None:
             return self.pointer
-        return f"((const uint8_t *){step.constant(panels(self.weights, 'int8' if self.kind == 'NARROW' else 'int16'))})"
+        data = np.stack([panels(each, "int8" if self.kind == "NARROW" else "int16") for each in self.weights])
+        return f"((const uint8_t *){step.constant(data)} + (int64_t){group} * {data[0].nbytes})"
 
     def largest_sum(self) -> NDArray[Any]:
         """What no sum of a column goes beyond: left operands are at most 255 from their zero points."""
         if self.weights is None:
-            return np.full(self.columns, self.inner * 255.0 * 255.0)
-        largest: NDArray[Any] = np.abs(self.weights).sum(axis=0, dtype=np.float64) * 255.0
+            return np.full(1, self.inner * 255.0 * 255.0)
+        largest: NDArray[Any] = np.abs(self.weights).sum(axis=1, dtype=np.float64).reshape(-1) * 255.0
         return largest
 
 
@@ -70,8 +71,8 @@ class Finish:
     factor: str | float = 1.0
     to: Quanta | None = None
 
-    def columns(self, step: Step, first: int, count: int) -> str:
-        """The `Columns` of kernels/quantised_product.h, for `count` columns from `first` on."""
+    def columns(self, step: Step, groups: int = 1, group: str = "0") -> str:
+        """The `Columns` of kernels/quantised_product.h of one of so many groups; `group` is a C expression."""
         fields: dict[str, str | float] = {"factor": self.factor}
         for name, data, dtype in (
             ("start", self.start, "int32"),
@@ -79,7 +80,8 @@ class Finish:
             ("bias", self.bias, "float32"),
         ):
             if data is not None:
-                fields[name] = step.constant(padded(data[first : first + count], dtype))
+                rows = np.stack([padded(each, dtype) for each in data.reshape(groups, -1)])
+                fields[name] = f"{step.constant(rows)} + {group} * {rows.shape[1]}"
         return struct("Columns", **fields)
 
     def fields(self, largest: NDArray[Any]) -> dict[str, str | float]:
@@ -91,13 +93,6 @@ class Finish:
         with np.errstate(all="ignore"):
             unbounded = not bool(np.all(most * scale < EXACT))
         return {"to": "TO_QUANTA", "quanta": self.to.c(unbounded=unbounded)}
-
-    def part(self, first: int, count: int) -> "Finish":
-        """That of some columns."""
-        start, scale, bias = (
-            None if each is None else each[first : first + count] for each in (self.start, self.scale, self.bias)
-        )
-        return Finish(start, scale, bias, self.factor, self.to)
 
 
 def rows_at_once(inner: int, rows: int) -> int:

@@ -1,7 +1,7 @@
 """Where kernels lie over images: ONNX's pads, strides and dilations, for images of one or two dimensions."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
@@ -9,6 +9,8 @@ from publisher.compiler.graph import Node, Value
 from publisher.compiler.operators.quantised_form import struct
 
 Pair = tuple[int, int]
+CHANNELS_LAST: Final = frozenset({"conv_integer", "qlinear_average_pool", "qlinear_conv", "quantised.conv_last"})
+"""The planner's operators on images that have their channels last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,15 @@ class Window:
             raise ConfigurationError(f"{node.operator}: the kernel does not fit the image")
         if rank not in {1, 2}:
             raise UnsupportedError(node.operator, f"has {rank} dimensions", "leave it in floating point")
-        last = node.text("layout", "NCHW") == "NHWC" or node.integer("channels_last", 0) == 1
+        last = node.operator in CHANNELS_LAST
         spatial, to = (x.shape[1:-1], out.shape[1:-1]) if last else (x.shape[2:], out.shape[2:])
         strides = node.integers("strides") or (1,) * rank
         dilations = node.integers("dilations") or (1,) * rank
         pads = _pads(node, spatial, to, kernel, strides, dilations)
-        if not len(strides) == len(dilations) == len(pads) == rank or min(*strides, *dilations, *pads, *kernel) < 0:
+        sound = len(strides) == len(dilations) == len(pads) == rank and min(*strides, *dilations, *kernel) > 0
+        if not sound or min(pads) < 0:
             raise ConfigurationError(f"{node.operator}: strides, dilations or pads do not fit the kernel")
-        window = cls(
+        return cls(
             x.shape[0],
             _pair(spatial),
             x.shape[-1] if last else x.shape[1],
@@ -51,13 +54,6 @@ class Window:
             _pair(pads, 0),
             last,
         )
-        return window if node.integer("ceil_mode", 0) else window._checked(node)
-
-    def _checked(self, node: Node) -> Self:
-        """The result is no larger than the image allows: whatever lies under the kernel is image or padding."""
-        if min(self.strides) < 1 or min(self.dilations) < 1:
-            raise ConfigurationError(f"{node.operator}: strides and dilations are at least 1")
-        return self
 
     @property
     def places(self) -> int:

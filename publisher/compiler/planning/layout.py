@@ -16,12 +16,17 @@ from publisher.compiler.graph import Attribute, Graph, Node, Value
 LAST: Final[dict[str, str]] = {
     "AveragePool": "average_pool",
     "Conv": "conv",
+    "ConvInteger": "conv_integer",
     "ConvTranspose": "conv_transpose",
     "GlobalAveragePool": "global_average_pool",
     "GlobalLpPool": "global_lp_pool",
     "GlobalMaxPool": "global_max_pool",
     "LpPool": "lp_pool",
     "MaxPool": "max_pool",
+    "QLinearAveragePool": "qlinear_average_pool",
+    "QLinearConv": "qlinear_conv",
+    "QLinearGlobalAveragePool": "qlinear_global_average_pool",
+    "quantised.conv": "quantised.conv_last",
 }
 """Operators of which the first input and all outputs are images, and their names when channels are last."""
 
@@ -31,11 +36,12 @@ POINTWISE: Final = frozenset(
         *("Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity"),
         *("LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mul"),
         *("Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid"),
-        *("Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu"),
-        *("Where"),
+        *("QLinearAdd", "QLinearMul", "Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish"),
+        *("Tanh", "ThresholdedRelu"),
+        *("Where", "quantised.lookup"),
     }
 )
-ALONG: Final = {"Concat": 0, "LogSoftmax": -1, "Softmax": -1, "Split": 0}
+ALONG: Final = {"Concat": 0, "LogSoftmax": -1, "QLinearConcat": 0, "Softmax": -1, "Split": 0}
 """Operators that name a dimension in `axis`, which is one dimension from operator set 13 on, and its default."""
 
 LISTS: Final = {"Pad": {1: 2}, "Resize": {1: 2, 2: 1, 3: 1}}
