@@ -7,6 +7,7 @@ from publisher.compiler.operators.registry import Emit, emitters
 
 FAMILIES: Final = (
     "activations",
+    "attention",
     "batches",
     "bits",
     "carried",
