@@ -33,6 +33,20 @@ def batched(place: Place) -> None:
     place.require(not place.node.integer("training_mode", 0))
 
 
+def convolution(place: Place) -> None:
+    """A batch; or a spatial dimension along which the filter is one element wide."""
+    axis = place.axis(0)
+    if axis is None or axis < 2:
+        batched(place)
+        return
+    place.only(0)
+    spatial, width = axis - 2, place.rank(0) - 2
+    strides = place.node.integers("strides") or (1,) * width
+    pads = place.node.integers("pads") or (0,) * (2 * width)
+    place.require(place.shape(1)[axis] == 1 == strides[spatial] and place.out() == axis)
+    place.require(pads[spatial] == pads[spatial + width] == 0)
+
+
 def reshaped(place: Place) -> None:
     """Elements stay in order: as many rows before the dimension as before."""
     axis, out = place.axis(0), place.out()
@@ -186,7 +200,7 @@ _ELEMENTWISE: Final = (
     "Where Xor ml.LabelEncoder ml.Binarizer QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu"
 )
 _BATCHED: Final = (
-    "AveragePool BatchNormalization Conv ConvInteger ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool "
+    "AveragePool BatchNormalization ConvInteger ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool "
     "GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv QLinearAveragePool "
     "QLinearGlobalAveragePool SpaceToDepth ml.Scaler ml.Normalizer ml.LinearClassifier ml.LinearRegressor "
     "ml.SVMClassifier ml.SVMRegressor ml.TreeEnsemble ml.TreeEnsembleClassifier ml.TreeEnsembleRegressor ml.Imputer"
@@ -206,6 +220,7 @@ RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), softmax),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), quantised),
     "Concat": concatenated,
+    "Conv": convolution,
     "Expand": expansion,
     "Gather": gathered,
     "Gemm": gemm,

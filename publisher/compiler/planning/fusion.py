@@ -65,6 +65,8 @@ class _Fusion:
 
     def _region(self, index: int, node: Node) -> Region | None:
         """The largest region that begins with a node; None where it would be that node alone."""
+        if node.operator not in HEADS and node.operator not in RULES:
+            return None
         out = self._graph.values[node.outputs[0]]
         if out.dtype != "float32" or not out.shape or out.size == 0:
             return None
@@ -74,7 +76,7 @@ class _Fusion:
             inputs = [*node.inputs, *[""] * (HEADS[node.operator] - len(node.inputs))]
             return self._grown(Region(node, out, {out.name: "r0"}, inputs, (index,), (), (out.name,)))
         main = next((name for name in node.inputs if name and self._is_main(name, out)), None)
-        if node.operator not in RULES or main is None:
+        if main is None:
             return None
         started = self._with(Region(Node(FUSED, (), ()), out, {main: "r0"}, [main]), index)
         return None if started is None else self._grown(started)
@@ -107,8 +109,10 @@ class _Fusion:
         """The region and one node more, if there are instructions for it."""
         node = self._graph.nodes[index]
         rule = RULES.get(node.operator)
+        if rule is None or len(node.outputs) != 1:
+            return None
         out = self._graph.values[node.outputs[0]]
-        if rule is None or len(node.outputs) != 1 or out.dtype != "float32" or out.shape != region.out.shape:
+        if out.dtype != "float32" or out.shape != region.out.shape:
             return None
         words, inputs = dict(region.words), list(region.inputs)
         operands = [self._word(name, out, words, inputs) if name else "" for name in node.inputs]
