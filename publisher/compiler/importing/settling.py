@@ -6,6 +6,7 @@ import onnx
 from onnx import shape_inference
 
 from publisher.compiler.importing.branching import take_branches
+from publisher.compiler.importing.describing import described, with_defaults
 from publisher.compiler.importing.folding import fold
 from publisher.compiler.importing.order import reads
 from publisher.compiler.importing.parsing import branches
@@ -18,10 +19,11 @@ ROUNDS: Final = 64
 def settled(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with every shape and constant that can be known. Raises `ConfigurationError` where they do not fit."""
     strict = not has_extensions(model)
+    with_defaults(model)
     for _ in range(ROUNDS):
         with explained("the shapes in the model do not fit together"):
             model = shape_inference.infer_shapes(model, strict_mode=strict, data_prop=True)
-        if not (fold(model) | take_branches(model)):
+        if not (fold(model) | take_branches(model) | described(model)):
             break
     prune(model)
     return model

@@ -3,11 +3,14 @@
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx
 
 from publisher.compiler.importing.parsing import DOMAINS, EXTENSION, graphs
+
+KEPT: Final = frozenset({"Attention", "GroupNormalization", "MeanVarianceNormalization", "RotaryEmbedding"})
+"""Operators that onnxruntime may write as many: the compiler computes them at once."""
 
 
 def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -19,7 +22,9 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
         after = _optimized(model)
     except Exception:  # whatever onnxruntime has against it, the model may still be right
         return model
-    return model if _extensions(after) - _extensions(model) or not _same_interface(model, after) else after
+    if _extensions(after) - _extensions(model) or (_names(model) - _names(after)) & KEPT:
+        return model
+    return after if _same_interface(model, after) else model
 
 
 def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -32,6 +37,10 @@ def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
         options.optimized_model_filepath = str(Path(folder, "simple.onnx"))
         runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(options.optimized_model_filepath, load_external_data=False)
+
+
+def _names(model: onnx.ModelProto) -> set[str]:
+    return {node.op_type for graph in graphs(model.graph) for node in graph.node}
 
 
 def _extensions(model: onnx.ModelProto) -> set[str]:

@@ -1,47 +1,16 @@
-"""Attention in one operator, and the rotation of its inputs. Blocks built from MatMul and Softmax need neither."""
+"""Attention in one operator. Blocks built from MatMul and Softmax do not need it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
-from publisher.compiler.graph import Node, Value
+from publisher.compiler.graph import Node
 from publisher.compiler.loops import Operand, broadcast, nest
+from publisher.compiler.operators.heads import Heads, heads_of, listed
 from publisher.compiler.operators.packing import packed_columns
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step, literal, row_major
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """A tensor as [batch, heads, length, size], wherever its elements lie: a C pointer, and strides in elements."""
-
-    pointer: str
-    batch: int
-    heads: int
-    length: int
-    size: int
-    strides: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """[batch, heads, length, size]."""
-        return self.batch, self.heads, self.length, self.size
-
-
-def heads_of(node: Node, step: Step, value: Value, heads: int) -> Heads:
-    """A value [batch, heads, length, size], or [batch, length, heads · size] of so many heads."""
-    if value.dtype != "float32":
-        raise UnsupportedError(node.operator, f"of {value.dtype} is not known", "cast to float32 before it")
-    shape, pointer = value.shape, step.pointer(value.name)
-    if len(shape) == 4:
-        return Heads(pointer, *shape, row_major(shape)[:3])
-    if len(shape) != 3 or heads < 1 or shape[2] % heads:
-        raise ConfigurationError(
-            f"{node.operator} is of [batch, heads, length, size], or of 3 dimensions with its heads"
-        )
-    size = shape[2] // heads
-    return Heads(pointer, shape[0], heads, shape[1], size, (shape[1] * shape[2], size, shape[2]))
 
 
 @operator("Attention")
@@ -61,7 +30,7 @@ def attention(node: Node, step: Step) -> None:
     names = ("batch", "heads", "kv_heads", "queries", "keys", "size", "value_size")
     fields = {name: literal(size) for name, size in zip(names, sizes, strict=True)}
     for name, each in zip("qkvy", (q, k, v, y), strict=True):
-        fields |= {name: each.pointer, f"{name}_strides": _list(each.strides)}
+        fields |= {name: each.pointer, f"{name}_strides": listed(each.strides)}
     fields |= _seen(node, step, q, k) | _functions(node, step, q)
     fields |= {
         "packed_k": step.scratch(packed_columns(k.length) * q.size),
@@ -124,7 +93,7 @@ def _seen(node: Node, step: Step, q: Heads, k: Heads) -> dict[str, str]:
         raise ConfigurationError("Attention: the mask does not fit")
     strides = broadcast(kept, onto)
     fields["mask_words" if mask.dtype == "bool" else "mask"] = step.pointer(mask.name)
-    fields["mask_strides"] = _list(tuple(each * mask.shape[-1] for each in strides))
+    fields["mask_strides"] = listed(tuple(each * mask.shape[-1] for each in strides))
     fields["mask_keys"] = literal(mask.shape[-1])
     return fields
 
@@ -141,7 +110,3 @@ def _functions(node: Node, step: Step, q: Heads) -> dict[str, str]:
             raise ConfigurationError("Attention: qk_matmul_output_mode is 0, 1, 2 or 3")
         fields |= {"shown": step.pointer(node.outputs[3]), "what": names[what]}
     return fields
-
-
-def _list(numbers: tuple[int, ...]) -> str:
-    return "{" + ", ".join(literal(each) for each in numbers) + "}"
