@@ -31,6 +31,7 @@ FAMILIES: Final = (
     "recurrent",
     "reductions",
     "resize",
+    "rotation",
     "selection",
     "sequences",
     "softmax",
