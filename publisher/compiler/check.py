@@ -92,6 +92,14 @@ def check(
     return Checked(errors, tolerance, {kind: len(each) for kind, each in pairs.items()}, skipped)
 
 
+def merged(checks: Sequence[Checked]) -> Checked:
+    """Several checks of one model as one: the worst error of each output, and the samples of all."""
+    kinds = sorted({kind for each in checks for kind in each.compared}, key=[*_INTEGERS, "sample"].index)
+    compared = {kind: sum(each.compared.get(kind, 0) for each in checks) for kind in kinds}
+    worst = [max(each, key=lambda one: one.error) for each in zip(*(each.errors for each in checks), strict=True)]
+    return Checked(tuple(worst), checks[0].tolerance, compared, sum(each.skipped for each in checks))
+
+
 def require(checked: Checked) -> None:
     """Raises `MismatchError` that names the worst output where the tolerance does not hold."""
     worst = max(checked.errors, key=lambda each: each.error)

@@ -17,7 +17,9 @@ NEEDED: Final = {"numpy", "onnx", "onnxruntime", "tinygrad", "ziglang", "google"
 @click.command("build")
 @click.argument("model", metavar="MODEL.onnx", type=FILE)
 @click.option("--output", "-o", metavar="FILE", type=FILE, help="The module.  [default: MODEL.wasm]")
-@click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="A length that the model leaves open; repeatable.")
+@click.option(
+    "--dim", "dims", metavar="NAME=N", multiple=True, help="A length that the model leaves open, or LEAST..MOST."
+)
 @click.option("--shape", "shapes", metavar="INPUT=N,N", multiple=True, help="The shape of a whole input; repeatable.")
 @click.option("--constant", "constants", metavar="INPUT=N", multiple=True, help="An input that is always the same.")
 @click.option("--normalise", metavar="INPUT=HOW", multiple=True, help="Take raw values: see below.")

@@ -9,18 +9,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.bill_of_materials import bill_of_materials
 from publisher.compiler.check import TOLERANCE, Sample, random_samples
 from publisher.compiler.compiling import Choice, CompiledModel, compile_model_untrusted
 from publisher.compiler.cost import Cost, cost_of
-from publisher.compiler.graph import Graph
+from publisher.compiler.graph import Graph, Value
 from publisher.compiler.importing import Numbers, read_model_untrusted
 from publisher.compiler.importing.wishes import Wishes
 from publisher.compiler.origin import Origin, check_licence, moment_of, versions_of
 from publisher.compiler.preprocessing import Preprocessing, preprocess_untrusted
 from publisher.compiler.provenance import provenance
 from publisher.compiler.reference import Reference
+from publisher.compiler.repeating import Dim
 from schemas.model import TensorSpec
 from sealedge.operations.build_description import (
     Description,
@@ -30,8 +31,8 @@ from sealedge.operations.build_description import (
     milliseconds,
     model_name,
 )
-from sealedge.operations.build_trial import Tried, try_module
-from sealedge.operations.model_files import fitted, named, read_arrays, read_labels
+from sealedge.operations.build_trial import Form, Tried, try_module
+from sealedge.operations.model_files import Array, fitted, named, read_arrays, read_labels
 from storage.files import write_private
 
 MAX_SAMPLES: Final = 256
@@ -44,7 +45,7 @@ class Wanted:
 
     model: Path
     output: Path
-    dims: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, int | Dim] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     constants: Mapping[str, Numbers] = field(default_factory=dict)
     normalise: Mapping[str, Preprocessing] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What was written, and what was found on the way; `reference` is onnxruntime's version."""
+    """What was written, and what was found on the way."""
 
     compiled: CompiledModel
     description: Description
@@ -73,7 +74,6 @@ class Built:
     tried: Tried
     model_digest: bytes
     model_bytes: int
-    reference: str
     written: tuple[Path, ...] = ()
 
 
@@ -85,31 +85,58 @@ def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
     labels = {name: read_labels(path) for name, path in wanted.labels.items()}
     original = read_model_untrusted(wanted.model)
     model = preprocess_untrusted(original, wanted.normalise) if wanted.normalise else original
-    wishes = Wishes(wanted.dims, wanted.shapes, wanted.constants, wanted.model.parent)
-    compiled = compile_model_untrusted(model, wishes, wanted.compiler, progress=progress)
+    fixed = {name: each for name, each in wanted.dims.items() if isinstance(each, int)}
+    wishes = Wishes(fixed, wanted.shapes, wanted.constants, wanted.model.parent)
+    compiled = compile_model_untrusted(
+        model, wishes, wanted.compiler, open_dim=_open_dim(wanted.dims), progress=progress
+    )
     classes = labelled(compiled.graph, labels)
     # A model that no manifest describes is refused before minutes go into trying it.
-    describe(compiled.graph, classes, name, {}, tiers)
-    samples = _samples(wanted, compiled.graph)
-    with Reference(model, compiled.graph, wishes) as reference:
-        tried = try_module(compiled, reference, samples, wanted.tolerance, progress)
-    description = describe(compiled.graph, classes, name, _limits(compiled, tried), tiers)
+    describe(compiled, classes, name, {}, tiers)
+    forms = _forms(wanted, compiled)
+    tried = try_module(compiled, forms, lambda graph: Reference(model, graph, wishes), wanted.tolerance, progress)
+    description = describe(compiled, classes, name, _limits(compiled, tried), tiers)
     digest = sha256(original).digest()
-    built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original), reference.version)
+    built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original))
     return replace(built, written=_write(wanted, built, moment))
 
 
-def _samples(wanted: Wanted, graph: Graph) -> list[Sample]:
-    """Random ones, then those of the files."""
-    inputs = [graph.values[name] for name in graph.inputs]
-    found = random_samples(inputs)
+def _open_dim(dims: Mapping[str, int | Dim]) -> Dim | None:
+    found = [each for each in dims.values() if isinstance(each, Dim)]
+    if len(found) > 1:
+        finding = Finding("--dim", "one range", ", ".join(f"{each.name!a}" for each in found))
+        raise ConfigurationError("only one dimension can stay open", finding=finding)
+    return found[0] if found else None
+
+
+def _forms(wanted: Wanted, compiled: CompiledModel) -> list[Form]:
+    """Random inputs for each length, and the samples of the files with those of their own length; the longest last."""
+    found = {length: random_samples(_inputs(compiled.form(length)), 1) for length in compiled.lengths}
+    found[compiled.lengths[-1]] = random_samples(_inputs(compiled.form(compiled.lengths[-1])))
     for path in wanted.samples:
-        arrays = named(read_arrays(path), list(graph.inputs), path)
-        columns = [fitted(each.name, arrays[each.name], each.dtype, each.shape) for each in inputs]
-        if len(set(map(len, columns))) > 1:
-            raise ConfigurationError(f"{path}: has more samples of one input than of another")
-        found += [Sample("sample", each) for each in islice(zip(*columns, strict=True), MAX_SAMPLES)]
-    return found
+        arrays = named(read_arrays(path), list(compiled.graph.inputs), path)
+        length = _length(arrays, compiled)
+        found.setdefault(length, []).extend(_samples(path, arrays, compiled.form(length)))
+    return [Form(compiled.form(length), samples) for length, samples in sorted(found.items())]
+
+
+def _length(arrays: Mapping[str, Array], compiled: CompiledModel) -> int:
+    """Of the open dimension, in these arrays."""
+    for name in compiled.graph.inputs:
+        if (found := compiled.axis(name)) is not None and found[0] < arrays[name].ndim:
+            return max(1, int(arrays[name].shape[found[0]]) // found[1])
+    return compiled.lengths[-1]
+
+
+def _samples(path: Path, arrays: Mapping[str, Array], graph: Graph) -> list[Sample]:
+    columns = [fitted(each.name, arrays[each.name], each.dtype, each.shape) for each in _inputs(graph)]
+    if len(set(map(len, columns))) > 1:
+        raise ConfigurationError(f"{path}: has more samples of one input than of another")
+    return [Sample("sample", each) for each in islice(zip(*columns, strict=True), MAX_SAMPLES)]
+
+
+def _inputs(graph: Graph) -> list[Value]:
+    return [graph.values[name] for name in graph.inputs]
 
 
 def _limits(compiled: CompiledModel, tried: Tried) -> Mapping[str, int]:
@@ -157,7 +184,7 @@ def _origin(wanted: Wanted, built: Built, moment: str | None) -> Origin:
 def _options(wanted: Wanted) -> dict[str, Any]:
     """What of the command line decides the module's bytes."""
     found = {
-        "dims": dict(wanted.dims),
+        "dims": {name: each if isinstance(each, int) else asdict(each) for name, each in wanted.dims.items()},
         "shapes": {name: list(shape) for name, shape in wanted.shapes.items()},
         "constants": dict(wanted.constants),
         "normalise": {name: asdict(each) for name, each in wanted.normalise.items()},

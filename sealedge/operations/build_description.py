@@ -9,10 +9,11 @@ from typing import Final, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.compiling import CompiledModel
 from publisher.compiler.graph import Graph, Value
 from schemas.base import Name
 from schemas.kinds import Tier
-from schemas.model import DType, TensorSpec
+from schemas.model import DType, OpenAxis, TensorSpec
 from sealedge.operations.texts import table
 
 HEADROOM: Final = 20
@@ -45,13 +46,23 @@ class Description:
         return "\n".join([head, *tensors, table(list(self.limits.items()), "limits")])
 
 
-def describe(graph: Graph, labels: Labels, name: str, limits: Mapping[str, int], tiers: tuple[str, ...]) -> Description:
+def describe(
+    compiled: CompiledModel, labels: Labels, name: str, limits: Mapping[str, int], tiers: tuple[str, ...]
+) -> Description:
     """Raises `ConfigurationError` where no manifest can describe the model's tensors."""
-    named = tensor_names([*graph.inputs, *graph.outputs])
-    inputs = tuple(_spec(named[number], graph.values[each]) for number, each in enumerate(graph.inputs))
-    answered = enumerate(graph.outputs, len(graph.inputs))
-    outputs = tuple(_spec(named[number], graph.values[each], labels.get(each)) for number, each in answered)
-    return Description(name, inputs, outputs, limits, tiers)
+    graph = compiled.form(compiled.lengths[-1])
+    seen = [*graph.inputs, *graph.outputs]
+    specs = [
+        _spec(plain, graph.values[each], labels.get(each), _open_axis(compiled, each))
+        for plain, each in zip(tensor_names(seen), seen, strict=True)
+    ]
+    count = len(graph.inputs)
+    return Description(name, tuple(specs[:count]), tuple(specs[count:]), limits, tiers)
+
+
+def _open_axis(compiled: CompiledModel, name: str) -> OpenAxis | None:
+    found = compiled.axis(name)
+    return None if found is None else OpenAxis(axis=found[0], each=found[1], minimum=compiled.lengths[0])
 
 
 def tensor_names(names: Sequence[str]) -> list[str]:
@@ -120,12 +131,13 @@ def _printable(label: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in label)[:256]
 
 
-def _spec(name: str, value: Value, labels: tuple[str, ...] | None = None) -> TensorSpec:
+def _spec(name: str, value: Value, labels: tuple[str, ...] | None, axis: OpenAxis | None) -> TensorSpec:
     if value.dtype not in get_args(DType):
         finding = Finding(f"tensor {name!a}", " or ".join(get_args(DType)), value.dtype)
         raise ConfigurationError("no manifest describes tensors of this type: cast it in the model", finding=finding)
+    said = {"name": name, "dtype": value.dtype, "shape": value.shape, "labels": labels, "open": axis}
     try:
-        return TensorSpec(name=name, dtype=value.dtype, shape=value.shape, labels=labels)  # type: ignore[arg-type] # looked up above
+        return TensorSpec.model_validate(said)
     except ValidationError:
         finding = Finding(f"tensor {name!a}", "at most 8 dimensions, each at least 1", str(list(value.shape)))
         raise ConfigurationError("no manifest describes this tensor", finding=finding) from None
@@ -134,4 +146,6 @@ def _spec(name: str, value: Value, labels: tuple[str, ...] | None = None) -> Ten
 def _tensor(kind: str, spec: TensorSpec) -> str:
     values = [("name", spec.name), ("dtype", spec.dtype)]
     labels = table([("labels", spec.labels)]) if spec.labels else ""
-    return f"[[{kind}]]\n{table(values)}shape = {list(spec.shape)}\n{labels}"
+    axis = spec.open
+    said = f"open = {{ axis = {axis.axis}, each = {axis.each}, minimum = {axis.minimum} }}\n" if axis else ""
+    return f"[[{kind}]]\n{table(values)}shape = {list(spec.shape)}\n{said}{labels}"

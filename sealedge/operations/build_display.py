@@ -6,7 +6,6 @@ from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from protocol.cbor import MAX_MESSAGE
 from schemas.model import TensorSpec
@@ -44,13 +43,12 @@ class Display:
 
 def show(built: Built) -> None:
     """The table, what is to be known besides, and what to do next, on stdout."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in figures(built).items():
-        table.add_row(name, value)
-    console.print(table)
+    found = figures(built)
+    width = max(map(len, found))
+    for name, value in found.items():
+        print(f"{name:<{width}}  {value}")
     for note in notes(built):
-        console.print(f"note: {note}", markup=False)
+        print(f"note: {note}")
 
 
 def figures(built: Built) -> Mapping[str, str]:
@@ -71,7 +69,7 @@ def figures(built: Built) -> Mapping[str, str]:
             f"output {spec.name}": f"{_tensor(spec)}; largest error {each.error:.2g} of its range"
             for spec, each in zip(built.description.outputs, tried.checked.errors, strict=True)
         },
-        "checked": f"within {tried.checked.tolerance:g} of onnxruntime {built.reference} on inputs: {kinds}"
+        "checked": f"within {tried.checked.tolerance:g} of onnxruntime {tried.reference} on inputs: {kinds}"
         + (f"; {tried.checked.skipped} that neither takes" if tried.checked.skipped else ""),
     }
 
@@ -113,7 +111,7 @@ def report(built: Built) -> Mapping[str, Any]:
         "memory_bytes": tried.memory_bytes,
         "milliseconds": round(tried.timed.module_seconds * 1000, 4),
         "onnxruntime_milliseconds": round(tried.timed.reference_seconds * 1000, 4),
-        "onnxruntime": built.reference,
+        "onnxruntime": tried.reference,
         "tolerance": tried.checked.tolerance,
         "max_error": tried.checked.error,
         "errors": {

@@ -8,15 +8,22 @@ from typing import Final, TypeVar
 from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.importing import Numbers
 from publisher.compiler.preprocessing import Preprocessing
+from publisher.compiler.repeating import Dim
 
 T = TypeVar("T")
 
 _NORMALISATION: Final = "mean:NUMBERS, std:NUMBERS, type:uint8, layout:nhwc"
 
 
-def dims(given: Sequence[str]) -> dict[str, int]:
-    """`--dim N=4`: what a length that the model leaves open is."""
-    return _pairs("--dim", "NAME=LENGTH", given, int)
+def dims(given: Sequence[str]) -> dict[str, int | Dim]:
+    """`--dim N=4`: what a length that the model leaves open is; `--dim N=1..64`: open for each request to choose."""
+    found = _pairs("--dim", "NAME=LENGTH or NAME=LEAST..MOST", given, _range)
+    return {name: least if most is None else Dim(name, most, least) for name, (least, most) in found.items()}
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    least, dots, most = text.partition("..")
+    return int(least), int(most) if dots else None
 
 
 def shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -12,7 +12,7 @@ from edge_agent.enclave.limits import HARD_CAPS, Limits
 from edge_agent.enclave.module_format import PAGE_BYTES, parse_interface
 from edge_agent.enclave.runtime import AnyModule, Runtime
 from protocol.errors import EnclaveError
-from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, require
+from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, merged, require
 from publisher.compiler.compiling import CompiledModel
 from publisher.compiler.errors import MismatchError
 from publisher.compiler.graph import Graph, Value
@@ -50,21 +50,33 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the trial found. `memory_bytes` is the linear memory that the module needs, buffers included."""
+    """What the trial found. `memory_bytes` is the linear memory that the module needs, buffers included.
+
+    `reference` is onnxruntime's version.
+    """
 
     checked: Checked
     timed: Timed
     memory_bytes: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A model at one length of its open dimension, with inputs of that length; most models have one form."""
+
+    graph: Graph
+    samples: Sequence[Sample]
 
 
 def try_module(
     compiled: CompiledModel,
-    reference: Reference,
-    samples: Sequence[Sample],
+    forms: Sequence[Form],
+    refer: Callable[[Graph], Reference],
     tolerance: float,
     progress: Callable[[str], None],
 ) -> Tried:
-    """Check the module, measure it, and run it within the memory that is found to be enough.
+    """Check the module in all forms, measure the last, and run it within the memory that is found to be enough.
 
     Raises `MismatchError` where the tolerance does not hold, `EnclaveError` where the runtime does not take it,
     `ConfigurationError` where onnxruntime does not.
@@ -73,18 +85,32 @@ def try_module(
     runtime = Runtime(WIDE)
     try:
         machine_code = runtime.compiled(compiled.wasm)
-        answer = answering(runtime.load(compiled.wasm, machine_code=machine_code), compiled.graph)
+        module = runtime.load(compiled.wasm, machine_code=machine_code)
         progress("comparing with onnxruntime")
-        checked = check(samples, reference.answer, answer, compiled.graph.outputs, tolerance)
-        require(checked)
-        progress("measuring")
-        timed = _timed(answer, reference, samples)
+        shorter = [_try_form(module, each, refer, tolerance)[0] for each in forms[:-1]]
+        last, timed, version = _try_form(module, forms[-1], refer, tolerance, rounds=ROUNDS)
+        checked = merged([*shorter, last])
         memory = _memory_bytes(compiled)
-        limits = replace(WIDE, max_memory_bytes=memory)
-        answering(runtime.load(compiled.wasm, limits, machine_code), compiled.graph)(samples[0].inputs)
+        limits = replace(WIDE, max_memory_bytes=memory, max_output_bytes=max(1, compiled.program.output_bytes))
+        narrow = runtime.load(compiled.wasm, limits, machine_code)
+        answering(narrow, forms[-1].graph)(forms[-1].samples[0].inputs)
     finally:
         runtime.close()
-    return Tried(checked, timed, memory)
+    return Tried(checked, timed, memory, version)
+
+
+def _try_form(
+    module: AnyModule,
+    form: Form,
+    refer: Callable[[Graph], Reference],
+    tolerance: float,
+    rounds: tuple[int, int] = (1, 1),
+) -> tuple[Checked, Timed, str]:
+    answer = answering(module, form.graph)
+    with refer(form.graph) as reference:
+        checked = check(form.samples, reference.answer, answer, form.graph.outputs, tolerance)
+        require(checked)
+        return checked, _timed(answer, reference, form.samples, rounds), reference.version
 
 
 def answering(module: AnyModule, graph: Graph) -> Answer:
@@ -113,13 +139,13 @@ def split(output: bytes, values: Sequence[Value]) -> Arrays:
     return tuple(arrays)
 
 
-def _timed(answer: Answer, reference: Reference, samples: Sequence[Sample]) -> Timed:
+def _timed(answer: Answer, reference: Reference, samples: Sequence[Sample], rounds: tuple[int, int]) -> Timed:
     """In turns, so that what else the machine does falls on both."""
     inputs = next(each.inputs for each in samples if reference.answer(each.inputs) is not None)
     own: list[float] = []
     others: list[float] = []
     ends = time.monotonic() + ROUND_SECONDS
-    while len(own) < ROUNDS[0] or (len(own) < ROUNDS[1] and time.monotonic() < ends):
+    while len(own) < rounds[0] or (len(own) < rounds[1] and time.monotonic() < ends):
         started = time.perf_counter()
         answer(inputs)
         own.append(time.perf_counter() - started)
@@ -133,7 +159,6 @@ def _memory_bytes(compiled: CompiledModel) -> int:
     interface = parse_interface(compiled.wasm)
     pages = interface.memory_pages
     if "perform_inference" in interface.exports:
-        values = compiled.graph.values
-        moved = sum(values[name].bytes for name in (*compiled.graph.inputs, *compiled.graph.outputs))
+        moved = compiled.program.input_bytes + compiled.program.output_bytes
         pages += -(-moved // PAGE_BYTES) + 2
     return pages * PAGE_BYTES

@@ -63,9 +63,7 @@ def fitted(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> list[
 
     Integers become floats and doubles floats where the model wants them. Raises `ConfigurationError`.
     """
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise _unfit(name, dtype, shape, array)
-    array = np.ascontiguousarray(array.astype(dtype))
+    array = cast(name, array, dtype, shape)
     if array.shape == shape:
         return [array]
     if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
@@ -76,6 +74,13 @@ def fitted(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> list[
     if batch == 1 and array.shape == shape[1:]:
         return [array.reshape(shape)]
     raise _unfit(name, dtype, shape, array)
+
+
+def cast(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> Array:
+    """An array as one of this type; `shape` is for the error. Raises `ConfigurationError` for another kind."""
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise _unfit(name, dtype, shape, array)
+    return np.ascontiguousarray(array.astype(dtype))
 
 
 def named(arrays: Mapping[str, Array], names: list[str], path: Path) -> dict[str, Array]:

@@ -17,14 +17,16 @@ from edge_agent.enclave.runtime import AnyModule, Runtime
 from protocol.errors import ConfigurationError
 from publisher.package import MAX_MODULE, ModelDescription
 from schemas.model import TensorSpec
+from sealedge.client.lengths import is_open
 from sealedge.client.tensors import (
     class_names_untrusted,
     decode_array_untrusted,
     encode_inputs,
+    sized_untrusted,
     split_outputs_untrusted,
 )
 from sealedge.operations.describe import load_description
-from sealedge.operations.model_files import MAX_ARRAY_BYTES, fitted, named, read_arrays, read_regular
+from sealedge.operations.model_files import MAX_ARRAY_BYTES, cast, fitted, named, read_arrays, read_regular
 from storage.files import write_private
 
 GRANTED: Final = Limits.granted(EnclaveLimits().module)
@@ -60,18 +62,19 @@ def run_described(module: Path, description: ModelDescription, files: Mapping[st
     Raises `ConfigurationError` for what does not fit the description, `EnclaveError` as an agent would.
     """
     inputs = _inputs(description.inputs, files)
-    log = bytearray()
+    outputs, log = description.outputs, bytearray()
     answers, seconds = [], []
     runtime = Runtime(GRANTED)
     try:
         loaded = runtime.load(read_regular(module, MAX_MODULE), GRANTED.narrowed(description.limits))
         for each in inputs:
             output, took = _run(loaded, each, log)
-            answers.append(split_outputs_untrusted(description.outputs, output))
+            outputs = sized_untrusted(description.outputs, output)
+            answers.append(split_outputs_untrusted(outputs, output))
             seconds.append(took)
     finally:
         runtime.close()
-    return Ran(description.outputs, tuple(answers), statistics.median(seconds), bytes(log))
+    return Ran(outputs, tuple(answers), statistics.median(seconds), bytes(log))
 
 
 def run_raw(module: Path, files: Mapping[str, Path]) -> tuple[bytes, bytes]:
@@ -118,6 +121,12 @@ def _inputs(specs: Sequence[TensorSpec], files: Mapping[str, Path]) -> list[byte
     else:
         found = {name: _single(path) for name, path in files.items()}
         found = named(found, names, Path("--input"))
+    if is_open(specs):
+        return [
+            encode_inputs(
+                specs, {spec.name: cast(spec.name, found[spec.name], spec.dtype, spec.shape) for spec in specs}
+            )
+        ]
     columns = [fitted(spec.name, found[spec.name], spec.dtype, spec.shape) for spec in specs]
     if len(set(map(len, columns))) != 1 or not 1 <= len(columns[0]) <= MAX_INFERENCES:
         raise ConfigurationError(f"the inputs are not as many of each, and 1 to {MAX_INFERENCES}")

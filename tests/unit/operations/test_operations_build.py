@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper
 
 from broker.embedded import Embedded
 from edge_agent.enclave.loading import Loaded
 from edge_agent.enclave.runtime import Runtime
 from publisher.compiler.compiling import CompiledModel, compile_model_untrusted
 from schemas.kinds import Role
-from schemas.model import ModuleLimits
+from schemas.model import ModuleLimits, OpenAxis
 from sealedge import Sensor
 from sealedge.cli.application import main
 from sealedge.operations import build as building
 from sealedge.operations.describe import load_description
 from tests.support import world as world_module
-from tests.support.models import CLASSES, classifier
+from tests.support.models import CLASSES, classifier, model
 from tests.unit.client.live_fleet import LiveFleet
 
 ROOT = Path(__file__).parents[3]
@@ -171,6 +172,40 @@ def test_what_answers_otherwise_is_refused_and_not_written(
     assert err.startswith("sealedge: model-invalid: the compiled model answers otherwise than onnxruntime")
     assert "output 'probabilities': expected at most 0.0001, found" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_batch_is_as_long_as_each_request_wants(folder: Path, tmp_path: Path, run: Run) -> None:
+    module, wrote = tmp_path / "batch.wasm", tmp_path / "answers.npy"
+    files = ["-o", module, "--sample", folder / "readings.npy", "--tier", "simulated"]
+    code, out, err = run("build", folder / "model.onnx", *files, "--dim", "N=2..9", "--json")
+    assert code == 0, err
+    assert json.loads(out)["compared"] == {"normal": 6, "uniform": 6, "wide": 6, "zeros": 4, "sample": 1}
+    described = load_description(tmp_path / "batch.toml", None, ())
+    assert [each.shape for each in (*described.inputs, *described.outputs)] == [(9, 6), (9, 3)]
+    assert described.inputs[0].open == described.outputs[0].open == OpenAxis(axis=0, each=1, minimum=2)
+    code, _, err = run("run", module, "--input", folder / "readings.npy", "--output", wrote)
+    assert code == 0, err
+    np.testing.assert_allclose(np.load(wrote), expected(), atol=1e-5)
+    np.save(tmp_path / "one.npy", READINGS[:1])
+    assert run("run", module, "--input", tmp_path / "one.npy")[0] == 2
+
+
+@pytest.mark.slow
+def test_an_image_comes_as_bytes_with_its_channels_last(tmp_path: Path, run: Run) -> None:
+    given = {"image": [1, 3, 8, 8]}
+    pool = model([helper.make_node("GlobalAveragePool", ["image"], ["mean"])], given, {"mean": [1, 3, 1, 1]})
+    (tmp_path / "pool.onnx").write_bytes(pool.SerializeToString())
+    how = "image=mean:10,20,30,std:2,type:uint8,layout:nhwc"
+    code, _, err = run("build", tmp_path / "pool.onnx", "-o", tmp_path / "pool.wasm", "--normalise", how)
+    assert code == 0, err
+    photo = np.random.default_rng(2).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    np.save(tmp_path / "photo.npy", photo)
+    files = ["--input", tmp_path / "photo.npy", "--output", tmp_path / "means.npy"]
+    code, _, err = run("run", tmp_path / "pool.wasm", *files)
+    assert code == 0, err
+    means = (photo.reshape(-1, 3).mean(axis=0) - [10, 20, 30]) / 2
+    np.testing.assert_allclose(np.load(tmp_path / "means.npy").ravel(), means, atol=1e-3)
 
 
 @pytest.mark.slow
