@@ -4,9 +4,9 @@ Each test's model is imported, planned and written like any other; many of them 
 compiler starts rarely. A module that fails is halved until the test that is at fault stands alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.emission import emit
-from publisher.compiler.graph import Graph, Node, Value
-from publisher.compiler.importing import import_model
-from publisher.compiler.planning import planned
-from publisher.compiler.toolchain import compile_program
+from publisher.compiler.graph import Graph
 from tests.conformance.onnx_cases import Case
-from tests.support.compiling import runtime
+from tests.support.compiling import compiled, graph_of, together
 
 TOGETHER = 40
 PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
@@ -37,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ready:
-    """A test whose graph can be written, with names that no other test has."""
+    """A test whose graph can be written."""
 
     case: Case
     graph: Graph
@@ -47,8 +44,8 @@ def outcomes(cases: Sequence[Case], workers: int = 2) -> list[Outcome]:
     """Every test's, in their order."""
     found: dict[str, Outcome] = {}
     ready: list[Ready] = []
-    for number, case in enumerate(cases):
-        prepared = _prepared(case, number)
+    for case in cases:
+        prepared = _prepared(case)
         if isinstance(prepared, Ready):
             ready.append(prepared)
         else:
@@ -59,25 +56,16 @@ def outcomes(cases: Sequence[Case], workers: int = 2) -> list[Outcome]:
     return [found[case.name] for case in cases]
 
 
-def _prepared(case: Case, number: int) -> Ready | Outcome:
+def _prepared(case: Case) -> Ready | Outcome:
     try:
-        graph = planned(import_model(case.model.SerializeToString()))
+        graph = graph_of(case.model)
         emit(graph)
     except ConfigurationError as refused:
         return Outcome(case.name, case.operator, UNSUPPORTED, str(refused))
     except Exception as fault:
         # Whatever it is, it is this test's, and the others go on.
         return Outcome(case.name, case.operator, FAILED, f"{type(fault).__name__}: {fault}")
-    return Ready(case, _renamed(graph, f"t{number}_"))
-
-
-def _renamed(graph: Graph, prefix: str) -> Graph:
-    def own(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name and prefix + name for name in names)
-
-    nodes = (replace(each, inputs=own(each.inputs), outputs=own(each.outputs)) for each in graph.nodes)
-    values = {prefix + name: replace(each, name=prefix + name) for name, each in graph.values.items()}
-    return replace(graph, nodes=tuple(nodes), values=values, inputs=own(graph.inputs), outputs=own(graph.outputs))
+    return Ready(case, graph)
 
 
 def _ran(batch: Sequence[Ready]) -> list[Outcome]:
@@ -93,37 +81,14 @@ def _ran(batch: Sequence[Ready]) -> list[Outcome]:
 
 def _answers(batch: Sequence[Ready]) -> list[list[NDArray[Any]]]:
     """What one module with all these graphs answers, for each."""
-    together = _joined([each.graph for each in batch])
-    module = runtime().load(compile_program(emit(together)))
-    inputs = [array for each in batch for array in _inputs(each)]
-    values = [together.values[name] for name in together.inputs]
-    output = module.run(b"".join(_bytes(array, value) for array, value in zip(inputs, values, strict=True)))
-    arrays = iter(_arrays(output, [together.values[name] for name in together.outputs]))
-    return [[next(arrays) for _ in each.graph.outputs] for each in batch]
-
-
-def _joined(graphs: Sequence[Graph]) -> Graph:
-    nodes: tuple[Node, ...] = tuple(node for graph in graphs for node in graph.nodes)
-    values = {name: value for graph in graphs for name, value in graph.values.items()}
-    inputs = tuple(name for graph in graphs for name in graph.inputs)
-    return Graph(nodes, values, inputs, tuple(name for graph in graphs for name in graph.outputs))
+    answers = iter(
+        compiled(together([each.graph for each in batch]))([array for each in batch for array in _inputs(each)])
+    )
+    return [[next(answers) for _ in each.graph.outputs] for each in batch]
 
 
 def _inputs(ready: Ready) -> list[NDArray[Any]]:
-    return [ready.case.inputs[name.split("_", 1)[1]] for name in ready.graph.inputs]
-
-
-def _arrays(output: bytes, values: Sequence[Value]) -> Iterator[NDArray[Any]]:
-    at = 0
-    for value in values:
-        yield np.frombuffer(output[at : at + value.bytes], value.dtype).reshape(value.shape)
-        at += value.bytes
-
-
-def _bytes(array: NDArray[Any], value: Value) -> bytes:
-    if (array.dtype.name, array.shape) != (value.dtype, value.shape):
-        raise ValueError(f"{value.name} is {value.dtype} {value.shape}, the test gives {array.dtype} {array.shape}")
-    return np.ascontiguousarray(array).tobytes()
+    return [ready.case.inputs[name] for name in ready.graph.inputs]
 
 
 def _judged(case: Case, found: list[NDArray[Any]]) -> Outcome:

@@ -1,6 +1,7 @@
 """Models through the compiler and into the enclave's own runtime, and what onnxruntime says about them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -28,9 +29,8 @@ Model = bytes | onnx.ModelProto
 class Compiled:
     """A model as a module in the runtime: called with arrays, it returns arrays."""
 
-    def __init__(self, model: Model) -> None:
-        data = model if isinstance(model, bytes) else model.SerializeToString()
-        self.graph: Graph = planned(import_model(data))
+    def __init__(self, model: Model | Graph) -> None:
+        self.graph: Graph = model if isinstance(model, Graph) else graph_of(model)
         self.program: Program = emit(self.graph)
         self.wasm = compile_program(self.program)
         self._module = runtime().load(self.wasm)
@@ -56,9 +56,32 @@ class Compiled:
         return arrays
 
 
-def compiled(model: Model) -> Compiled:
+def compiled(model: Model | Graph) -> Compiled:
     """The model, compiled for wasm32 and loaded."""
     return Compiled(model)
+
+
+def graph_of(model: Model) -> Graph:
+    """The model's graph, imported and planned."""
+    return planned(import_model(model if isinstance(model, bytes) else model.SerializeToString()))
+
+
+def together(graphs: Sequence[Graph]) -> Graph:
+    """Planned graphs as one: `t0_x` is the `x` of the first. Each answers as it does alone."""
+    parts = [_renamed(graph, f"t{number}_") for number, graph in enumerate(graphs)]
+    nodes = tuple(node for part in parts for node in part.nodes)
+    values = {name: value for part in parts for name, value in part.values.items()}
+    inputs = tuple(name for part in parts for name in part.inputs)
+    return Graph(nodes, values, inputs, tuple(name for part in parts for name in part.outputs))
+
+
+def _renamed(graph: Graph, prefix: str) -> Graph:
+    def own(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name and prefix + name for name in names)
+
+    nodes = (replace(each, inputs=own(each.inputs), outputs=own(each.outputs)) for each in graph.nodes)
+    values = {prefix + name: replace(each, name=prefix + name) for name, each in graph.values.items()}
+    return replace(graph, nodes=tuple(nodes), values=values, inputs=own(graph.inputs), outputs=own(graph.outputs))
 
 
 def against_onnxruntime(model: Model, inputs: Inputs, tolerance: float = 1e-4) -> list[NDArray[Any]]:

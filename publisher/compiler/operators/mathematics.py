@@ -45,7 +45,8 @@ def sign(node: Node, step: Step) -> None:
     dtype = check_type(node, step, (*FLOATS, *INTEGERS))
     if node.operator == "Sign":
         negative = "" if dtype not in {*FLOATS, *SIGNED} else " - ({a} < 0)"
-        pointwise(node, step, "{a} != {a} ? {a} : ({T})(({a} > 0)" + negative + ")")
+        unordered = "{a} != {a} ? {a} : " if dtype in FLOATS else ""
+        pointwise(node, step, unordered + "({T})(({a} > 0)" + negative + ")")
     elif dtype in FLOATS:
         pointwise(node, step, "__builtin_elementwise_abs({a})" if node.operator == "Abs" else "-{a}")
     elif node.operator == "Neg" and dtype not in SIGNED:

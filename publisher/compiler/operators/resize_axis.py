@@ -40,6 +40,7 @@ class Form:
 LARGEST: Final = 2.0**40
 """Coordinates beyond are as far outside as any."""
 
+Coordinates = NDArray[np.float32]
 Places = NDArray[np.int64]
 Weights = NDArray[np.float64]
 
@@ -51,9 +52,12 @@ _ROUNDINGS: Final[dict[str, Callable[[float], int]]] = {
 }
 
 
-def coordinates(axis: Axis, how: str) -> NDArray[np.float64]:
-    """For each element made, where it lies along the axis, in elements. Raises `UnsupportedError`."""
-    made = np.arange(axis.made, dtype=np.float64)
+def coordinates(axis: Axis, how: str) -> Coordinates:
+    """For each element made, where it lies along the axis, in elements. Raises `UnsupportedError`.
+
+    In single precision like onnxruntime: halves are to be rounded in the same direction.
+    """
+    made = np.arange(axis.made, dtype=np.float32)
     # What the scale asks for, which need not be a whole number.
     asked = axis.scale * axis.length
     last = axis.length - 1
@@ -70,7 +74,7 @@ def coordinates(axis: Axis, how: str) -> NDArray[np.float64]:
     }
     if how not in ways:
         raise UnsupportedError("Resize", f"has coordinates {how[:30]!a}", "use half_pixel or align_corners")
-    return np.asarray(ways[how])
+    return np.asarray(ways[how], np.float32)
 
 
 def taps(axis: Axis, form: Form) -> tuple[Places, Weights]:
@@ -88,7 +92,7 @@ def taps(axis: Axis, form: Form) -> tuple[Places, Weights]:
     count = 2 * ceil(reach) + int(form.antialias)
     first = np.floor(np.clip(where, -LARGEST, LARGEST)).astype(np.int64) - ceil(reach) + 1
     places = first[:, None] + np.arange(count)[None, :]
-    weights = _filter((places - where[:, None]) * stretch, form)
+    weights = _filter((places - np.asarray(where[:, None], np.float64)) * stretch, form)
     outside = (places < 0) | (places >= axis.length)
     if form.exclude_outside:
         weights = np.where(outside, 0.0, weights)
@@ -97,7 +101,7 @@ def taps(axis: Axis, form: Form) -> tuple[Places, Weights]:
     return places.clip(0, axis.length - 1), weights
 
 
-def _nearest(where: NDArray[np.float64], form: Form) -> Places:
+def _nearest(where: Coordinates, form: Form) -> Places:
     if form.rounding not in _ROUNDINGS:
         raise UnsupportedError("Resize", f"rounds by {form.rounding[:30]!a}", "use round_prefer_floor or floor")
     return np.array([_ROUNDINGS[form.rounding](float(each)) for each in np.clip(where, -LARGEST, LARGEST)], np.int64)
