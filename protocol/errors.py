@@ -14,14 +14,31 @@ from typing import ClassVar
 from schemas.reason import Reason
 
 
+def printable(text: str) -> str:
+    """The same text with an escape for each character that a terminal would obey: controls, line ends, bidi marks."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was examined, what was expected of it, and what was found: never a secret (P13)."""
+    """What was examined, what was expected of it, and what was found: never a secret (P13).
+
+    Strangers choose much of it, and it goes to logs, JSON and terminals: all of it is made printable here.
+    """
 
     claim: str
     expected: str = ""
     found: str = ""
     policy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("claim", "expected", "found", "policy"):
+            text = getattr(self, name)
+            if not text.isprintable():
+                # Past the freeze: nobody has seen the object yet.
+                object.__setattr__(self, name, printable(text))
 
 
 class SealedgeError(Exception):
@@ -40,7 +57,7 @@ class SealedgeError(Exception):
         line = f"{self.reason.value}: {self}"
         if self.finding is not None and (self.finding.expected or self.finding.found):
             line += f" ({self.finding.claim}: expected {self.finding.expected}, found {self.finding.found})"
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
 
 class LocalError(SealedgeError):

@@ -17,7 +17,7 @@ from typing import Final
 
 import click
 
-from protocol.errors import ConfigurationError, LocalError, SealedgeError
+from protocol.errors import ConfigurationError, LocalError, SealedgeError, printable
 
 DONE, UNFULFILLED, WRONG_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -145,8 +145,7 @@ def fail(line: str, status: int) -> int:
 
     What a stranger chose may be in it: no control character reaches the terminal.
     """
-    said = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(line.split()))
-    print(f"sealedge: {said}", file=sys.stderr, flush=True)
+    print(f"sealedge: {printable(' '.join(line.split()))}", file=sys.stderr, flush=True)
     return status
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from protocol.errors import printable
 from sealedge.operations.evidence import Answer
 from verifier.evidence.examination import Line
 from verifier.evidence.interface import Claim
@@ -80,11 +81,6 @@ def lines_of(answer: Answer) -> Iterator[str]:
         yield from (printable(f"  {line}") for line in claims[:MAX_CLAIMS])
     if len(claims) > MAX_CLAIMS:
         yield f"  and {len(claims) - MAX_CLAIMS} lines more: --json shows all"
-
-
-def printable(text: str) -> str:
-    """On one line, and nothing that a terminal obeys."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _summary(answer: Answer) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.errors import AuthenticationError, Finding, RemoteError
+from protocol.errors import AuthenticationError, Finding, RemoteError, printable
 from schemas.reason import Reason
 
 Signature = Literal["valid", "invalid", "unchecked"]
@@ -62,4 +62,6 @@ class Examination:
 
 def _short(value: object) -> str:
     text = value.hex() if isinstance(value, bytes) else str(value)
+    # Cut before it is escaped, so that a long text costs no more, and after it, so that escapes do not make it longer.
+    text = printable(text[: _MAX_TEXT + 1])
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
