@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph, Node
+from publisher.compiler.importing.refusing import one_line
 from publisher.compiler.interface import Placed, Places, fixed_interface, fixed_places, repeated_interface, slots
 from publisher.compiler.operators import known_operators
 from publisher.compiler.operators.registry import Emit
@@ -150,7 +152,12 @@ def _step(node: Node, graph: Graph, storage: _Storage, known: Mapping[str, Emit]
     if node.operator not in known:
         raise UnsupportedError(node.operator, "is not known", "replace it, or use the fallback")
     step = Step(graph, storage)
-    known[node.operator](node, step)
+    try:
+        known[node.operator](node, step)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        # Of inputs and attributes that ONNX forbids but its checker lets pass, e.g. weights of another rank.
+        message = f"an operator {node.operator} is not as ONNX says it is: {one_line(repr(fault))}"
+        raise ConfigurationError(message) from fault
     return step
 
 

@@ -1,4 +1,4 @@
-"""Whatever the bytes, an import gives a graph or one clear line, in bounded time.
+"""Whatever the bytes, a model becomes a graph and C, or one clear line, in bounded time.
 
 Models are imported in child processes, many in each, because what reads them may crash; one that did is imported once
 more as users import it.
@@ -31,11 +31,13 @@ CHILD = """
 import sys, time, cbor2
 sys.path[:] = sys.argv[1:]
 from protocol.errors import ConfigurationError
+from publisher.compiler.emission import emit
 from publisher.compiler.importing import import_model
+from publisher.compiler.planning import planned
 for data in cbor2.loads(sys.stdin.buffer.read()):
     start = time.process_time()
     try:
-        import_model(data)
+        emit(planned(import_model(data)))
         line = ""
     except ConfigurationError as refusal:
         line = refusal.diagnostics
