@@ -107,7 +107,7 @@ def _nearest(where: Coordinates, form: Form) -> Places:
     return np.array([_ROUNDINGS[form.rounding](float(each)) for each in np.clip(where, -LARGEST, LARGEST)], np.int64)
 
 
-def _filter(distance: NDArray[np.float64], form: Form) -> Weights:
+def _filter(distance: NDArray[np.floating[Any]], form: Form) -> Weights:
     """The weight of an element at a distance: a triangle, or Keys' cubic convolution."""
     x = np.abs(distance)
     if form.mode == "linear":
