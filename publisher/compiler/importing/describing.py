@@ -1,11 +1,17 @@
 """What ONNX's shape inference leaves open although it is plain: outputs that are like an input."""
 
-from typing import Final
+from typing import Any, Final
 
 import onnx
 
 LIKE_ITS_INPUT: Final = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 """Inferred through their functions, which fail where attributes have their defaults or sizes are left to a Reshape."""
+
+DEFAULTS: Final[dict[str, tuple[str, Any]]] = {
+    "MeanVarianceNormalization": ("axes", [0, 2, 3]),
+    "STFT": ("onesided", 1),
+}
+"""By operator: an attribute, and what it is where it is left out."""
 
 
 def described(model: onnx.ModelProto) -> bool:
@@ -26,7 +32,8 @@ def described(model: onnx.ModelProto) -> bool:
 
 
 def with_defaults(model: onnx.ModelProto) -> None:
-    """Say the axes that MeanVarianceNormalization has by default, in place: its function asks for them."""
+    """Say defaults that shape inference does not know or takes for others, in place."""
     for node in model.graph.node:
-        if node.op_type == "MeanVarianceNormalization" and not node.domain and not node.attribute:
-            node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
+        name, value = DEFAULTS.get(node.op_type, ("", None))
+        if name and not node.domain and not any(each.name == name for each in node.attribute):
+            node.attribute.append(onnx.helper.make_attribute(name, value))
