@@ -34,6 +34,7 @@ FAMILIES: Final = (
     "rotation",
     "selection",
     "sequences",
+    "signal",
     "softmax",
     "transposed",
 )
