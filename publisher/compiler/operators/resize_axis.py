@@ -111,8 +111,8 @@ def _filter(distance: NDArray[np.floating[Any]], form: Form) -> Weights:
     """The weight of an element at a distance: a triangle, or Keys' cubic convolution."""
     x = np.abs(distance)
     if form.mode == "linear":
-        return np.maximum(0.0, 1.0 - x)
+        return np.asarray(np.maximum(0.0, 1.0 - x))
     a = form.cubic
     near: Any = ((a + 2) * x - (a + 3)) * x * x + 1
     far: Any = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+    return np.asarray(np.where(x <= 1, near, np.where(x < 2, far, 0.0)))
