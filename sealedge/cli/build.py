@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 NEEDED: Final = {"numpy", "onnx", "onnxruntime", "tinygrad", "ziglang", "google"}
 
 
+def _list_operators(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    """`--operators`: every operator of the own compiler, and nothing else is done."""
+    if not value or ctx.resilient_parsing:
+        return
+    try:
+        from publisher.compiler.operators import known_operators  # noqa: PLC0415 - not for --help
+    except ModuleNotFoundError as missing:
+        raise _incomplete(missing) from None
+
+    # The planner's own, in lower case, stand in no model.
+    for name in sorted(each for each in known_operators() if each.removeprefix("ml.")[:1].isupper()):
+        click.echo(name)
+    ctx.exit()
+
+
 @click.command("build")
 @click.argument("model", metavar="MODEL.onnx", type=FILE)
 @click.option("--output", "-o", metavar="FILE", type=FILE, help="The module.  [default: MODEL.wasm]")
@@ -31,6 +46,14 @@ NEEDED: Final = {"numpy", "onnx", "onnxruntime", "tinygrad", "ziglang", "google"
 @click.option("--tier", "tiers", metavar="TIER", multiple=True, help="A kind of TEE that may hold it; repeatable.")
 @click.option("--licence", metavar="SPDX", help="The model's licence, for the bill of materials.")
 @click.option("--provenance", metavar="DIR", type=FILE, help="Write an in-toto statement and a CycloneDX ML-BOM there.")
+@click.option(
+    "--operators",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_operators,
+    help="List the operators that sealedge's own compiler knows, and end.",
+)
 @as_json
 def command(as_json: bool, **options: Any) -> None:
     """Compile an ONNX model to a WebAssembly module, and describe it for publishing.
