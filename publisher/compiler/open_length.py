@@ -6,8 +6,9 @@ graph for each length, with the weights in common: code, and the time to compile
 of which there may be `LENGTHS`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from publisher.compiler.graph import Graph, Value
@@ -28,16 +29,25 @@ BLOCK_VALUE_BYTES: Final = 2**18
 """Values of a block are no larger than this, so that the block does not cost more memory than it saves time."""
 
 
-def import_open_untrusted(data: bytes, dim: Dim, wishes: Wishes) -> Repeated:
-    """The model for every length of `dim`; other lengths as `wishes` say. Raises `ConfigurationError` alone."""
+Importer = Callable[[bytes, Wishes, Sequence[Mapping[str, int]]], list[Graph]]
+
+
+def import_open_untrusted(
+    data: bytes, dim: Dim, wishes: Wishes, importer: Importer = import_each_untrusted
+) -> Repeated:
+    """The model for every length of `dim`; other lengths as `wishes` say. Raises `ConfigurationError` alone.
+
+    `importer` makes one graph for each set of lengths: `import_each` where the model's maker is trusted.
+    """
     if not 1 <= dim.minimum < dim.maximum <= LONGEST:
         claim = f"lengths of the dimension {quoted(dim.name)}"
         raise refused("the lengths are no range", claim, f"1 to {LONGEST}", f"{dim.minimum} to {dim.maximum}")
-    short, long = import_each_untrusted(data, wishes, [_with(wishes, dim, SHORT), _with(wishes, dim, LONG)])
+    short, long = importer(data, wishes, [_with(wishes, dim, SHORT), _with(wishes, dim, LONG)])
     try:
         return _looped(dim, separated(short, long))
     except InseparableError as inseparable:
-        return _specialised(data, dim, wishes, inseparable)
+        importing = partial(importer, data, wishes)
+        return _specialised(importing, dim, wishes, inseparable)
 
 
 def _with(wishes: Wishes, dim: Dim, length: int) -> dict[str, int]:
@@ -60,12 +70,14 @@ def _computed(graph: Graph) -> Iterator[Value]:
     return (value for value in graph.values.values() if value.data is None)
 
 
-def _specialised(data: bytes, dim: Dim, wishes: Wishes, why: InseparableError) -> Repeated:
+def _specialised(
+    importing: Callable[[Sequence[Mapping[str, int]]], list[Graph]], dim: Dim, wishes: Wishes, why: InseparableError
+) -> Repeated:
     lengths = range(dim.minimum, dim.maximum + 1)
     if len(lengths) > LENGTHS:
         message = f"the model does not compute the parts of {quoted(dim.name)} one by one ({why})"
         raise refused(message, "lengths", f"at most {LENGTHS}", len(lengths))
-    imported = import_each_untrusted(data, wishes, [_with(wishes, dim, each) for each in lengths])
+    imported = importing([_with(wishes, dim, each) for each in lengths])
     graphs = dict(zip(lengths, imported, strict=True))
     note = f"{quoted(dim.name)} is open up to {dim.maximum}: a program for each of {len(lengths)} lengths, for {why}"
     axes = {name: _axis(name, graphs, dim) for name in (*imported[0].inputs, *imported[0].outputs)}

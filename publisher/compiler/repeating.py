@@ -1,7 +1,7 @@
 """A model one of whose dimensions is open, up to a maximum: a batch, or the length of a sequence."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from publisher.compiler.graph import Graph
 
@@ -52,6 +52,10 @@ class Repeated:
     loops: bool
     graphs: Mapping[int, Graph]
     axes: Mapping[str, int | None]
+
+    def changed(self, change: Callable[[Graph], Graph]) -> "Repeated":
+        """With every graph changed, e.g. `planned`."""
+        return replace(self, graphs={count: change(graph) for count, graph in self.graphs.items()})
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ building    makes the `Graph`, which comes back as CBOR (transfer)
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from publisher.compiler.graph import Graph
@@ -58,6 +59,12 @@ def import_model(
     constants: Mapping[str, Numbers] | None = None,
 ) -> Graph:
     """`import_model_untrusted` in this process, unbounded, for models whose makers are trusted: tests."""
+    wishes = Wishes(dims or {}, shapes or {}, constants or {})
+    return import_each(data, wishes, [wishes.dims])[0]
+
+
+def import_each(data: bytes, wishes: Wishes, dims: Sequence[Mapping[str, int]]) -> list[Graph]:
+    """`import_each_untrusted` in this process, unbounded, for models whose makers are trusted: tests."""
     from publisher.compiler.importing.preparing import prepared  # noqa: PLC0415 - loads onnx and onnxruntime
 
-    return prepared(data, Wishes(dims or {}, shapes or {}, constants or {})).graph()
+    return [prepared(data, replace(wishes, dims=each)).graph() for each in dims]
