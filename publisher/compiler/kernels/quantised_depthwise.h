@@ -1,78 +1,104 @@
 /* Convolutions of bytes, channels last, each channel by itself.
 
-   Products of 8 bits are added up in 16 bits for as long as no sum can leave them, which is known when the model is
-   compiled: `whole` has a bit for each tap after which the sums move on to 32 bits. Images are signed here, unsigned
-   ones having their sign bit turned; what that and the zero point add is in `start`. */
+   Rows of the image are kept two by two, byte beside byte and with their borders, so that one instruction takes in two
+   taps of four channels (`dot_pairs`). Weights are [channel / 8][pair of taps][8][2], pairs being one above the other;
+   the last row of an uneven kernel has zeros below it. */
 #pragma once
 
 #include "quantised_convolution.h"
 
-enum { MOST_TAPS = 64 };
+enum { MOST_TAPS = 64, ABREAST = 4 };
 
-/* Bytes of one padded row: `across` pixels of `channels`, rounded up to eight. */
 INLINE int padded_channels(Window w) { return (w.channels + 7) / 8 * 8; }
 INLINE int padded_width(Window w) { return (w.out_width - 1) * w.stride_x + (w.kernel_width - 1) * w.dilation_x + 1; }
 INLINE int rows_kept(Window w) { return (w.kernel_height - 1) * w.dilation_y + 1; }
+INLINE int row_pairs(Window w) { return (w.kernel_height + 1) / 2; }
 
-/* Row y of the image between its borders, as signed bytes. */
-INLINE void keep_row(uint8_t *to, const uint8_t *image, Window w, int y, uint8_t zero, uint8_t turn) {
-    const int wide = padded_channels(w), across = padded_width(w);
-    if (y < 0 || y >= w.height) {
-        fill_bytes(to, zero ^ turn, across * wide);
-        return;
+/* `count` bytes of two rows, one of each in turn. A row that is not there stands still: `steps` are 0 or 1. */
+INLINE void in_turn(uint8_t *to, const uint8_t *const rows[2], const int steps[2], int count) {
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+        b16 a = *(const b16_anywhere *)(rows[0] + i * steps[0]), b = *(const b16_anywhere *)(rows[1] + i * steps[1]);
+        *(b16_anywhere *)(to + 2 * i) =
+            __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        *(b16_anywhere *)(to + 2 * i + 16) =
+            __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
-    const int left = w.left < across ? w.left : across;
-    const int count = across - left < w.width ? across - left : w.width;
-    const uint8_t *from = image + (int64_t)y * w.width * w.pixel;
-    uint8_t *at = to + left * wide;
-    fill_bytes(to, zero ^ turn, left * wide);
-    if (wide == w.channels) copy_bytes(at, from, count * wide, turn);
-    else for (int x = 0; x < count; x++) copy_bytes(at + x * wide, from + x * w.channels, w.channels, turn);
-    fill_bytes(at + count * wide, zero ^ turn, (across - left - count) * wide);
+    for (; i < count; i++) to[2 * i] = rows[0][i * steps[0]], to[2 * i + 1] = rows[1][i * steps[1]];
 }
 
-/* The sums of eight channels at one place. `rows` start where the kernel does; weights are [tap][8]. */
-INLINE void add_taps(u4 sums[2], const uint8_t *const *rows, int at, const h8 *weights, Window w, uint64_t whole) {
-    const int step = w.dilation_x * padded_channels(w);
-    h8 some = {0};
-    for (int ky = 0, tap = 0; ky < w.kernel_height; ky++)
-        for (int kx = 0; kx < w.kernel_width; kx++, tap++) {
-            some += widened(rows[ky] + at + kx * step, 1) * weights[tap];
-            if (whole >> tap & 1) {
-                sums[0] += low_half(some), sums[1] += high_half(some);
-                some = (h8){0};
-            }
-        }
+/* Rows `y` and `below` of the image, with their borders. `zeros` are sixteen zero points. */
+INLINE void keep_rows(uint8_t *to, const uint8_t *image, Window w, int y, int below, const uint8_t *zeros) {
+    const int wide = padded_channels(w), across = padded_width(w);
+    const int left = w.left < across ? w.left : across;
+    const int count = across - left < w.width ? across - left : w.width;
+    const int steps[2] = {y >= 0 && y < w.height, below >= 0 && below < w.height};
+    const uint8_t *rows[2] = {zeros, zeros};
+    if (steps[0]) rows[0] = image + (int64_t)y * w.width * w.pixel;
+    if (steps[1]) rows[1] = image + (int64_t)below * w.width * w.pixel;
+    fill_bytes(to, *zeros, 2 * left * wide);
+    fill_bytes(to + 2 * (left + count) * wide, *zeros, 2 * (across - left - count) * wide);
+    to += 2 * left * wide;
+    if (wide == w.pixel) in_turn(to, rows, steps, count * wide);
+    else for (int x = 0; x < count; x++, to += 2 * wide) {
+        in_turn(to, rows, steps, w.channels);
+        rows[0] += w.pixel * steps[0], rows[1] += w.pixel * steps[1];
+    }
+}
+
+/* Eight channels at `count` places beside one another. `rows` start where the kernel does. */
+INLINE void depthwise_eight(const uint8_t *const *rows, const h8 *weights, void *out, Window w, Product p, Columns by,
+                            int channel, int x, int count) {
+    const int wide = 2 * padded_channels(w);
+    u4 sums[ABREAST][2];
+    for (int i = 0; i < ABREAST; i++)
+        sums[i][0] = u4_load(by.start + channel), sums[i][1] = u4_load(by.start + channel + 4);
+    /* Unrolled further, weights are kept for later, in more registers than there are. */
+    ROLLED for (int pair = 0; pair < row_pairs(w); pair++)
+        ROLLED for (int kx = 0; kx < w.kernel_width; kx++)
+            UNROLLED for (int half = 0; half < 2; half++)
+                UNROLLED for (int i = 0; i < count; i++) {
+                    const int at = ((x + i) * w.stride_x + kx * w.dilation_x) * wide + 2 * channel + 8 * half;
+                    sums[i][half] += dot_pairs(widened(rows[pair] + at, p.left_signed),
+                                               weights[(pair * w.kernel_width + kx) * 2 + half]);
+                }
+    finish(sums, out, p, by, channel, x, ABREAST, count, w.channels - channel);
 }
 
 /* One row of the result. */
 INLINE void depthwise_row(const uint8_t *const *rows, const int16_t *weights, uint8_t *out, Window w, Product p,
-                          Columns by, uint64_t whole) {
-    const int taps = w.kernel_height * w.kernel_width;
-    for (int channel = 0; channel < w.channels; channel += 8)
-        for (int x = 0; x < w.out_width; x++) {
-            u4 sums[1][2] = {{u4_load(by.start + channel), u4_load(by.start + channel + 4)}};
-            add_taps(sums[0], rows, x * w.stride_x * padded_channels(w) + channel,
-                     (const h8 *)weights + channel / 8 * taps, w, whole);
-            finish(sums, out, p, by, channel, x, 1, 1, w.channels - channel);
+                          Columns by) {
+    const int taps = row_pairs(w) * w.kernel_width;
+    for (int channel = 0; channel < w.channels; channel += 8) {
+        const h8 *own = (const h8 *)weights + channel / 8 * taps * 2;
+        if (w.out_width < ABREAST)
+            for (int x = 0; x < w.out_width; x++) depthwise_eight(rows, own, out, w, p, by, channel, x, 1);
+        else for (int x = 0; x < w.out_width; x += ABREAST) {
+            /* The last places may be computed twice. */
+            const int last = w.out_width - ABREAST;
+            depthwise_eight(rows, own, out, w, p, by, channel, x < last ? x : last, ABREAST);
         }
+    }
 }
 
-/* One image. `kept` holds `rows_kept` padded rows; they go round. */
+/* One image. `kept` holds `rows_kept` pairs of rows; they go round. */
 INLINE void quantised_depthwise(const uint8_t *image, uint8_t zero, const int16_t *weights, void *out, Product p,
-                                Window w, Columns by, uint64_t whole, uint8_t *kept) {
+                                Window w, Columns by, uint8_t *kept) {
     OPAQUE(weights);
     by = unseen(by);
-    const int ring = rows_kept(w), row_bytes = padded_width(w) * padded_channels(w);
-    const int item = p.to == TO_QUANTA ? 1 : 4;
-    int next = -w.top;
+    const int ring = rows_kept(w), bytes = 2 * padded_width(w) * padded_channels(w), item = p.to == TO_QUANTA ? 1 : 4;
+    b16 zeros = (b16){0} + zero;
+    int held[MOST_TAPS];
+    for (int i = 0; i < ring && i < MOST_TAPS; i++) held[i] = INT32_MIN;
     for (int y = 0; y < w.out_height; y++) {
-        const int first = y * w.stride_y - w.top;
-        for (next = next < first ? first : next; next < first + ring; next++)
-            keep_row(kept + (next + w.top) % ring * row_bytes, image, w, next, zero, p.left_signed ? 0 : 0x80);
         const uint8_t *rows[MOST_TAPS];
-        for (int ky = 0; ky < w.kernel_height; ky++)
-            rows[ky] = kept + (first + w.top + ky * w.dilation_y) % ring * row_bytes;
-        depthwise_row(rows, weights, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by, whole);
+        for (int pair = 0; pair < row_pairs(w); pair++) {
+            const int row = y * w.stride_y - w.top + 2 * pair * w.dilation_y, slot = (row + w.top) % ring;
+            if (held[slot] != row) keep_rows(kept + slot * bytes, image, w, row, row + w.dilation_y,
+                                           (const uint8_t *)&zeros);
+            held[slot] = row;
+            rows[pair] = kept + slot * bytes;
+        }
+        depthwise_row(rows, weights, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by);
     }
 }

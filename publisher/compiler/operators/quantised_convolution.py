@@ -111,7 +111,8 @@ def _turned(step: Step, image: str, result: str, form: _Form, bits: int) -> None
 def _image(step: Step, image: str, result: str, form: _Form) -> None:
     window, kernels = form.window, form.kernels
     alone = kernels.group == window.channels == kernels.count and kernels.data is not None
-    if alone and form.zero.lstrip("-").isdigit() and kernels.taps <= MOST_TAPS:
+    small = max(kernels.taps, (window.kernel[0] - 1) * window.dilations[0] + 1) <= MOST_TAPS
+    if alone and small and form.zero.lstrip("-").isdigit():
         _depthwise(step, image, result, form)
         return
     many, inner = kernels.count // kernels.group, kernels.taps * kernels.channels
@@ -134,34 +135,26 @@ def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
     """Each channel by itself: see kernels/quantised_depthwise.h."""
     window, finish, zero = form.window, form.finish, int(form.zero)
     channels = window.channels
-    taps = form.kernels.numbers.reshape(channels, -1)
-    start = (0 if form.is_signed else 128) * taps.sum(axis=1) - zero * taps.sum(axis=1)
+    taps = form.kernels.numbers.reshape(channels, *window.kernel)
+    start = -zero * taps.sum(axis=(1, 2))
     start = start if finish.start is None else start + finish.start
     by = replace(finish, start=start).columns(step)
-    blocks = np.zeros((-(-channels // 8) * 8, taps.shape[1]), np.int16)
-    blocks[:channels] = taps
-    packed = step.constant(np.ascontiguousarray(blocks.reshape(-1, 8, taps.shape[1]).transpose(0, 2, 1)))
-    given = form.product(Right(taps.shape[1], channels, taps.T[np.newaxis]))
+    right = Right(form.kernels.taps, channels, taps.reshape(1, channels, -1).transpose(0, 2, 1))
     kept = step.scratch(_kept_bytes(window), "uint8")
-    bits = f"0x{whole(taps):x}ull"
-    step.call("quantised_depthwise", image, zero & 255, packed, result, given, window.c(channels), by, bits, kept)
+    given = (form.product(right), window.c(channels), by, kept)
+    step.call("quantised_depthwise", image, zero & 255, step.constant(_pairs_of_taps(taps)), result, *given)
 
 
-def whole(taps: NDArray[np.int32]) -> int:
-    """A bit for each tap after which sums of 16 bits could no longer take in the next one. `taps` is [channel, tap]."""
-    low, high = np.zeros(len(taps)), np.zeros(len(taps))
-    bits = 0
-    for tap in range(taps.shape[1]):
-        ends = np.stack([taps[:, tap] * -128.0, taps[:, tap] * 127.0])
-        least, most = low + ends.min(axis=0), high + ends.max(axis=0)
-        if np.any(least < -32768) or np.any(most > 32767):
-            bits |= 1 << (tap - 1)
-            least, most = ends.min(axis=0), ends.max(axis=0)
-        low, high = least, most
-    return int(bits | 1 << (taps.shape[1] - 1))
+def _pairs_of_taps(taps: NDArray[np.int32]) -> NDArray[np.int16]:
+    """[channel, y, x] as [channel / 8, pair of rows, x, 8, 2], padded with zeros."""
+    channels, height, width = taps.shape
+    blocks, pairs = -(-channels // 8), -(-height // 2)
+    full = np.zeros((blocks * 8, pairs * 2, width), np.int16)
+    full[:channels, :height] = taps
+    return np.ascontiguousarray(full.reshape(blocks, 8, pairs, 2, width).transpose(0, 2, 4, 1, 3))
 
 
 def _kept_bytes(window: Window) -> int:
     channels = -(-window.channels // 8) * 8
     across = (window.out[1] - 1) * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
-    return channels * across * ((window.kernel[0] - 1) * window.dilations[0] + 1)
+    return 2 * channels * across * ((window.kernel[0] - 1) * window.dilations[0] + 1)
