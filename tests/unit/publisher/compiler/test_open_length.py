@@ -173,7 +173,7 @@ APART: dict[str, list[onnx.NodeProto]] = {
     "softmax -1": [node("Softmax", "x", "y")],
     "reduced 0": [node("ReduceSum", "x first", "y", keepdims=0)],
     "reduced 2": [node("ReduceMean", "x second", "y", keepdims=0)],
-    "reduced, all": [node("ReduceMax", "x", "m"), node("Add", "x m", "y")],
+    "reduced, all": [node("ReduceMax", "x", "k"), node("Add", "x k", "y")],
     "reshaped": [node("Reshape", "x flat", "y")],
     "flattened": [node("Flatten", "x", "y", axis=2)],
     "concatenated 0": [node("Concat", "x x", "y", axis=0)],
