@@ -52,13 +52,13 @@ INLINE void normalise_rows(float *to, const float *from, int rows, int count, co
     }
 }
 
-/* [batch][groups][channels][inner]: each group is a row. Of scale and bias each channel, or each group, has one. */
+/* [batch][groups][channels][inner]: each group is a row, each channel has its own of scale and bias. */
 INLINE void normalise_groups(float *to, const float *from, int batch, int groups, int channels, int inner,
-                             const float *scale, const float *bias, int one_a_group, float epsilon) {
+                             const float *scale, const float *bias, float epsilon) {
     for (int row = 0; row < batch * groups; row++) {
         struct moments moments = row_moments(from, channels * inner, epsilon, 1);
         for (int c = 0; c < channels; c++, to += inner, from += inner) {
-            int parameter = one_a_group ? row % groups : row % groups * channels + c;
+            int parameter = row % groups * channels + c;
             float factor = moments.factor * scale[parameter], offset = bias[parameter];
             for (int i = 0; i < inner; i++) to[i] = (from[i] - moments.mean) * factor + offset;
         }

@@ -36,16 +36,14 @@ def groups(node: Node, step: Step) -> None:
     count = channels if node.operator == "InstanceNormalization" else node.integer("num_groups", 1)
     if count < 1 or channels % count:
         raise ConfigurationError(f"{node.operator} has {channels} channels in {count} groups")
-    parameters = step.value(node.inputs[1]).size
-    if parameters not in {channels, count} or step.value(node.inputs[2]).size != parameters:
-        raise ConfigurationError(f"{node.operator} has {parameters} factors for {channels} channels")
+    if any(step.value(name).size != channels for name in node.inputs[1:3]):
+        raise ConfigurationError(f"{node.operator} has {channels} channels, and not as many factors")
     step.include("normalisation.h")
     step.call(
         "normalise_groups",
         *(*_tensors(node, step), value.shape[0], count, channels // count, prod(value.shape[2:])),
         *(step.pointer(name) for name in node.inputs[1:3]),
-        # Until operator set 21 groups had one factor each.
-        *(int(parameters == count != channels), node.number("epsilon", 1e-5)),
+        node.number("epsilon", 1e-5),
     )
 
 
