@@ -1,7 +1,8 @@
 """Whether a compiled model answers as the reference does: on random inputs of several kinds, and on samples.
 
 The error of an output is its largest difference, relative to the output's range over the inputs of one kind. Where
-that range is less than a tenth of the largest magnitude (one number, a saturated probability), the magnitude counts.
+that range is less than a tenth of the largest magnitude (one number, a saturated probability), the magnitude counts;
+and a hundredth of the range over all inputs, where even that is more (a detector that finds nothing in noise).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,26 +113,34 @@ def require(checked: Checked) -> None:
         )
 
 
-def relative_error(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
+def relative_error(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], least_scale: float = 0.0) -> float:
     """The largest difference over all pairs by the scale of `expected`; infinite where NaN or infinity moved."""
-    wanted = np.concatenate([each.ravel() for each in expected]).astype(np.float64)
-    given = np.concatenate([each.ravel() for each in found]).astype(np.float64)
+    wanted, given = _flat(expected), _flat(found)
     finite = np.isfinite(wanted)
     if not np.array_equal(wanted[~finite], given[~finite], equal_nan=True) or not np.isfinite(given[finite]).all():
         return float("inf")
     if not finite.any():
         return 0.0
-    return float(np.abs(wanted[finite] - given[finite]).max()) / _scale(wanted[finite])
+    return float(np.abs(wanted[finite] - given[finite]).max()) / (max(_scale(wanted[finite]), least_scale) or 1.0)
+
+
+def _flat(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    return np.concatenate([each.ravel() for each in arrays]).astype(np.float64)
 
 
 def _scale(values: NDArray[np.float64]) -> float:
+    """Of finite values."""
+    if not values.size:
+        return 0.0
     spread, magnitude = float(np.ptp(values)), float(np.abs(values).max())
-    return (spread if spread >= 0.1 * magnitude else magnitude) or 1.0
+    return spread if spread >= 0.1 * magnitude else magnitude
 
 
 def _worst(name: str, number: int, pairs: Mapping[str, list[tuple[Arrays, Arrays]]]) -> OutputError:
+    every = _flat([wanted[number] for each in pairs.values() for wanted, _ in each])
+    least = _scale(every[np.isfinite(every)]) / 100
     errors = [
-        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each]), kind)
+        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each], least), kind)
         for kind, each in pairs.items()
     ]
     return max(errors, key=lambda each: each.error)

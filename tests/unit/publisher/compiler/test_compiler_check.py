@@ -51,6 +51,17 @@ def test_an_error_is_relative_to_the_range(expected: list[float], found: list[fl
     assert relative_error([array(*expected)], [array(*found)]) == pytest.approx(error, rel=1e-3)
 
 
+def test_outputs_next_to_nothing_are_measured_by_what_other_inputs_bring() -> None:
+    """A detector answers noise with 1e-5, and something with 1."""
+    samples = [Sample("normal", (array(1e-5, 0),)), Sample("wide", (array(1, 0),))]
+
+    def changed(inputs: Arrays) -> Arrays:
+        return (inputs[0] + np.float32(1e-7),)
+
+    assert check(samples, lambda inputs: inputs, changed, ["y"]).error == pytest.approx(1e-5, rel=0.1)
+    assert check(samples[:1], lambda inputs: inputs, changed, ["y"]).error == pytest.approx(1e-2, rel=0.1)
+
+
 @given(st.integers(0, 9), st.sampled_from([1e-3, 1.0, float("nan")]))
 def test_whichever_sample_differs_is_found(place: int, change: float) -> None:
     samples = random_samples([INPUTS[0]])
