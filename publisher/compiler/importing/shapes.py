@@ -37,10 +37,10 @@ def fix_shapes(model: onnx.ModelProto, dims: Mapping[str, int], shapes: Mapping[
 
 
 def _name_open(inputs: Mapping[str, onnx.ValueInfoProto]) -> None:
-    """Dimensions that are open and have no name are called "input:axis"."""
+    """Dimensions that are open and have no name, or one like "?" that exporters give to all, become "input:axis"."""
     for info in inputs.values():
         for axis, dimension in enumerate(info.type.tensor_type.shape.dim):
-            if not is_fixed(dimension) and not dimension.dim_param:
+            if not is_fixed(dimension) and not any(each.isalnum() for each in dimension.dim_param):
                 dimension.dim_param = f"{info.name}:{axis}"
 
 
