@@ -28,13 +28,11 @@ def emit_depthwise(
 ) -> None:
     """Write a convolution of two dimensions whose groups are its channels; weights are [channels, 1, …]."""
     step.include("depthwise.h")
-    channels = weights.shape[0]
-    side = -(-channels // 4) * 4
-    taps = np.zeros((*window.kernel[1:], side), np.float32)
-    taps[..., :channels] = np.moveaxis(weights.reshape(channels, *window.kernel[1:]), 0, -1)
+    channels, taps = weights.shape[0], taps_of(weights, window)
+    side = side_of(channels)
     added = "0" if bias is None else step.constant(np.pad(bias.astype(np.float32), (0, side - channels)))
     source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
-    pixels = _pixels(window)
+    pixels = pixels_at_once(window)
     if window.out[2] < NARROW and max(*window.begin, *window.end) > 0:
         image = window.source[1] * window.source[2] * channels
         place = window.places * channels
@@ -42,19 +40,33 @@ def emit_depthwise(
         step.line(f"for (int n = 0; n < {images}; n++) {{")
         pads = (window.begin[1], window.begin[2], window.end[1], window.end[2])
         step.call("pad_image", f"{source} + n * {image}", *window.source[1:], channels, *pads, space)
-        numbers = _numbers(window, _padded(window), channels, side, (0, 0))
+        numbers = kernel_numbers(window, _padded(window), channels, (0, 0))
         last = (space, 1, step.constant(taps), added, out, f"n * {place}", finish)
         step.call("depthwise", numbers, pixels, 0, window.out[2], *last)
         step.line("}")
     else:
-        numbers = _numbers(window, window.source[1:], channels, side, window.begin[1:])
+        numbers = kernel_numbers(window, window.source[1:], channels, window.begin[1:])
         whole = _whole(window)
         step.call("depthwise", numbers, pixels, *whole, source, images, step.constant(taps), added, out, 0, finish)
 
 
-def _numbers(window: Window, size: tuple[int, ...], channels: int, side: int, begin: tuple[int, ...]) -> str:
+def side_of(channels: int) -> int:
+    """How far apart the weights of two places of the kernel lie: whole vectors."""
+    return -(-channels // 4) * 4
+
+
+def taps_of(weights: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """Weights [channels, 1, height, width] as [height, width, side]."""
+    channels = weights.shape[0]
+    taps = np.zeros((*window.kernel[1:], side_of(channels)), np.float32)
+    taps[..., :channels] = np.moveaxis(weights.reshape(channels, *window.kernel[1:]), 0, -1)
+    return taps
+
+
+def kernel_numbers(window: Window, size: tuple[int, ...], channels: int, begin: tuple[int, ...]) -> str:
+    """The C struct `Depthwise`, of an image of `size` (height, width) with padding `begin` that is not in it."""
     lists = (window.kernel[1:], window.strides[1:], window.dilations[1:], begin, window.out[1:])
-    numbers = (*size, channels, side, *(number for each in lists for number in each))
+    numbers = (*size, channels, side_of(channels), *(number for each in lists for number in each))
     return f"(Depthwise){{{', '.join(map(str, numbers))}}}"
 
 
@@ -71,7 +83,7 @@ def _whole(window: Window) -> tuple[int, int]:
     return first, min(max(end, first), window.out[2])
 
 
-def _pixels(window: Window) -> int:
+def pixels_at_once(window: Window) -> int:
     """How many places at a time fit into the registers, with what they read and a line of the kernel."""
     width, stride, gap = window.kernel[2], window.strides[2], window.dilations[2]
     if width > WIDEST_UNROLLED:

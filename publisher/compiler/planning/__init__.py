@@ -5,6 +5,7 @@ from typing import Final
 
 from publisher.compiler.graph import Graph
 from publisher.compiler.planning.affine import fold_affine
+from publisher.compiler.planning.chains import chains
 from publisher.compiler.planning.fusion import fuse
 from publisher.compiler.planning.layout import channels_last
 from publisher.compiler.planning.quantised import integer_forms
@@ -16,6 +17,7 @@ PASSES: Final[tuple[Pass, ...]] = (
     fold_affine,
     channels_last,
     fuse,
+    chains,
 )
 """In this order. Each leaves what the graph computes as it is."""
 

@@ -1,0 +1,98 @@
+"""A convolution of each channel alone, with the products before and after it, becomes one step: kernels/chain.h."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from publisher.compiler.graph import Attribute, Graph, Node
+from publisher.compiler.operators.epilogue import instructions
+
+CHAIN: Final = "chain"
+PARTS: Final = ("first", "middle", "last")
+
+
+def chains(graph: Graph) -> Graph:
+    """The graph with such chains as single nodes, each where its last node was."""
+    makers = {name: number for number, node in enumerate(graph.nodes) for name in node.outputs}
+    readers: dict[str, list[int]] = {name: [-1] for name in graph.outputs}
+    for number, node in enumerate(graph.nodes):
+        for name in dict.fromkeys(node.inputs):
+            readers.setdefault(name, []).append(number)
+    gone: set[int] = set()
+    placed: dict[int, Node] = {}
+    for number, node in enumerate(graph.nodes):
+        if not _is_depthwise(node, graph):
+            continue
+        parts = {"middle": number, **_neighbours(number, graph, makers, readers)}
+        if len(parts) > 1 and not gone.intersection(parts.values()):
+            gone.update(parts.values())
+            placed[max(parts.values())] = _chain({name: graph.nodes[each] for name, each in parts.items()})
+    nodes = (
+        placed.get(number, node) for number, node in enumerate(graph.nodes) if number in placed or number not in gone
+    )
+    return graph.with_nodes(tuple(nodes))
+
+
+def part(node: Node, name: str) -> Node | None:
+    """A part of a chain, as it was."""
+    head = f"{name}."
+    own = {key.removeprefix(head): each for key, each in node.attributes.items() if key.startswith(head)}
+    inputs, outputs = own.pop("inputs", None), own.pop("outputs", None)
+    if not isinstance(inputs, tuple) or not isinstance(outputs, tuple):
+        return None
+    return Node("conv", tuple(map(str, inputs)), tuple(map(str, outputs)), own)
+
+
+def _chain(parts: Mapping[str, Node]) -> Node:
+    attributes: dict[str, Attribute] = {}
+    for name, node in parts.items():
+        given: dict[str, Attribute] = {"inputs": node.inputs, "outputs": node.outputs, **node.attributes}
+        attributes |= {f"{name}.{key}": each for key, each in given.items()}
+    ordered = [parts[name] for name in PARTS if name in parts]
+    made = {name for node in ordered[:-1] for name in node.outputs}
+    inputs = dict.fromkeys(name for node in ordered for name in node.inputs if name and name not in made)
+    return replace(ordered[-1], operator=CHAIN, inputs=tuple(inputs), attributes=attributes)
+
+
+def _neighbours(
+    number: int, graph: Graph, makers: Mapping[str, int], readers: Mapping[str, list[int]]
+) -> dict[str, int]:
+    """The products before and after, where nothing else reads what is in between."""
+    node, found = graph.nodes[number], {}
+    before, after = makers.get(node.inputs[0], -1), readers.get(node.outputs[0], [])
+    if before >= 0 and readers[node.inputs[0]] == [number]:
+        maker = graph.nodes[before]
+        if _is_pointwise(maker, graph) and _is_by_channel(maker, graph):
+            found["first"] = before
+    if len(after) == 1 and after[0] >= 0 and _is_by_channel(node, graph):
+        reader = graph.nodes[after[0]]
+        if _is_pointwise(reader, graph) and reader.inputs[0] == node.outputs[0]:
+            found["last"] = after[0]
+    return found
+
+
+def _is_depthwise(node: Node, graph: Graph) -> bool:
+    if node.operator != "conv" or not _is_constant(node, graph):
+        return False
+    shape, weights = graph.values[node.inputs[0]].shape, graph.values[node.inputs[1]].shape
+    groups = node.integer("group", 1)
+    return len(shape) == 4 and groups == shape[-1] == weights[0] > 1 and graph.values[node.outputs[0]].size > 0
+
+
+def _is_pointwise(node: Node, graph: Graph) -> bool:
+    if node.operator != "conv" or not _is_constant(node, graph) or node.integer("group", 1) != 1:
+        return False
+    source, out = graph.values[node.inputs[0]].shape, graph.values[node.outputs[0]].shape
+    plain = set(node.integers("strides")) <= {1} and not any(node.integers("pads"))
+    return len(source) == 4 and source[:-1] == out[:-1] and plain and graph.values[node.inputs[1]].shape[2:] == (1, 1)
+
+
+def _is_constant(node: Node, graph: Graph) -> bool:
+    return all(graph.constant(name) is not None for name in node.inputs[1:3] if name)
+
+
+def _is_by_channel(node: Node, graph: Graph) -> bool:
+    """Whether the epilogue reads nothing that depends on the place: it is told places of a band."""
+    words = {word for each in instructions(node) for word in each.split(" ")[1:] if word[0] == "i"}
+    shapes = [graph.values[node.inputs[int(word[1:])]].shape for word in words]
+    return all(all(length == 1 for length in shape[:-1]) for shape in shapes)
