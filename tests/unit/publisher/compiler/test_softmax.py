@@ -38,6 +38,7 @@ def test_answers_as_onnxruntime_does(name: str) -> None:
     TABLE.check(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COERCED.cases)
 def test_old_forms(name: str) -> None:
     COERCED.check(name)

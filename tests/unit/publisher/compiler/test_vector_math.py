@@ -130,6 +130,7 @@ def test_every_float_of_a_few_exponents(run: Run) -> None:
                 check((np.arange(COUNT, dtype="u4") * 16 + np.uint32(start + offset)).view("f4"), run)
 
 
+@pytest.mark.slow
 def test_natively_the_same_bits(run: Run, tmp_path: Path) -> None:
     library = tmp_path / "library.so"
     library.write_bytes(compile_program(Program(_source(), b"", 0, 0, 0, 0), native=True))
