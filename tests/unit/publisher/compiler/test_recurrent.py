@@ -75,6 +75,16 @@ class Nodes:
         return model_of(self.nodes, self.inputs, self.outputs, self.constants)
 
 
+def test_a_few_forms() -> None:
+    nodes = Nodes(9)
+    nodes.add("LSTM", 6, optional=["bias", "h", "c", "peepholes"], direction="bidirectional")
+    nodes.add("GRU", 5, optional=["bias", "h"], linear_before_reset=1, lengths=[5, 2, 1], direction="reverse")
+    nodes.add("GRU", 4, optional=["bias"], computed=True)
+    nodes.add("RNN", 8, clip=0.5)
+    nodes.check()
+
+
+@pytest.mark.slow
 def test_directions_states_and_lengths() -> None:
     nodes = Nodes()
     for operator in GATES:
@@ -86,6 +96,7 @@ def test_directions_states_and_lengths() -> None:
     nodes.check()
 
 
+@pytest.mark.slow
 def test_attributes() -> None:
     nodes = Nodes(1)
     nodes.add("LSTM", 6, optional=["bias", "peepholes", "c"], clip=0.4)
@@ -120,6 +131,7 @@ def test_functions() -> None:
     nodes.check()
 
 
+@pytest.mark.slow
 def test_batch_first_is_the_same_transposed() -> None:
     first, then = Nodes(3, batch_first=True), Nodes(3)
     for nodes in (first, then):
