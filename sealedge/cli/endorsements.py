@@ -73,8 +73,8 @@ def show(folder: Path, as_json: bool) -> None:
     Example:
       sealedge endorsements show endorsements
     """
+    from protocol.errors import printable  # noqa: PLC0415
     from sealedge.operations.endorsement_listing import listing  # noqa: PLC0415 - not for --help
-    from sealedge.operations.evidence_report import printable  # noqa: PLC0415
 
     found = list(listing(folder))
     if as_json:
@@ -100,7 +100,7 @@ def _recognised(path: Path, kind: str | None, identifier: str | None) -> "Recogn
 
 
 def _tell(each: "Endorsement") -> None:
-    from sealedge.operations.evidence_report import printable  # noqa: PLC0415 - not for --help
+    from protocol.errors import printable  # noqa: PLC0415 - not for --help
 
     click.echo(f"{each.name}{each.suffix}")
     if each.warning is not None:

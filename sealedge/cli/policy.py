@@ -81,7 +81,7 @@ def try_(new: Path, config: Path, as_json: bool) -> int:
 
 def _print(lines: Iterator[str]) -> None:
     """What a supplier of reference values or an agent chose may be in a line: no control character gets through."""
-    from sealedge.operations.evidence_report import printable  # noqa: PLC0415 - not for --help
+    from protocol.errors import printable  # noqa: PLC0415 - not for --help
 
     for line in lines:
         click.echo(printable(line))
