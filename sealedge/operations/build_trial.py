@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +12,7 @@ from edge_agent.enclave.limits import HARD_CAPS, Limits
 from edge_agent.enclave.module_format import PAGE_BYTES, parse_interface
 from edge_agent.enclave.runtime import AnyModule, Runtime
 from protocol.errors import EnclaveError
-from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, merged, require
+from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, merged, require, whole_ranges
 from publisher.compiler.compiling import CompiledModel
 from publisher.compiler.errors import MismatchError
 from publisher.compiler.graph import Graph, Value
@@ -87,8 +87,9 @@ def try_module(
         machine_code = runtime.compiled(compiled.wasm)
         module = runtime.load(compiled.wasm, machine_code=machine_code)
         progress("comparing with onnxruntime")
-        shorter = [_try_form(module, each, refer, tolerance)[0] for each in forms[:-1]]
-        last, timed, version = _try_form(module, forms[-1], refer, tolerance, rounds=ROUNDS)
+        asked = _Asked(module, refer, tolerance, whole_ranges(compiled.graph))
+        shorter = [_try_form(asked, each)[0] for each in forms[:-1]]
+        last, timed, version = _try_form(asked, forms[-1], ROUNDS)
         checked = merged([*shorter, last])
         memory = _memory_bytes(compiled)
         limits = replace(WIDE, max_memory_bytes=memory, max_output_bytes=max(1, compiled.program.output_bytes))
@@ -99,16 +100,20 @@ def try_module(
     return Tried(checked, timed, memory, version)
 
 
-def _try_form(
-    module: AnyModule,
-    form: Form,
-    refer: Callable[[Graph], Reference],
-    tolerance: float,
-    rounds: tuple[int, int] = (1, 1),
-) -> tuple[Checked, Timed, str]:
-    answer = answering(module, form.graph)
-    with refer(form.graph) as reference:
-        checked = check(form.samples, reference.answer, answer, form.graph.outputs, tolerance)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What all forms have in common."""
+
+    module: AnyModule
+    refer: Callable[[Graph], Reference]
+    tolerance: float
+    ranges: Mapping[str, float]
+
+
+def _try_form(asked: _Asked, form: Form, rounds: tuple[int, int] = (1, 1)) -> tuple[Checked, Timed, str]:
+    answer = answering(asked.module, form.graph)
+    with asked.refer(form.graph) as reference:
+        checked = check(form.samples, reference.answer, answer, form.graph.outputs, asked.tolerance, asked.ranges)
         require(checked)
         return checked, _timed(answer, reference, form.samples, rounds), reference.version
 

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
-from publisher.compiler.check import Answer, Arrays, Sample, check, random_samples, relative_error, require
+from publisher.compiler.check import (
+    Answer,
+    Arrays,
+    Sample,
+    check,
+    random_samples,
+    relative_error,
+    require,
+    whole_ranges,
+)
 from publisher.compiler.errors import MismatchError
-from publisher.compiler.graph import Value
+from publisher.compiler.graph import Graph, Node, Value
 
 INPUTS = [Value("x", "float32", (4,)), Value("i", "int64", (2,)), Value("b", "bool", (3,)), Value("q", "uint8", (5,))]
 
@@ -60,6 +69,16 @@ def test_outputs_next_to_nothing_are_measured_by_what_other_inputs_bring() -> No
 
     assert check(samples, lambda inputs: inputs, changed, ["y"]).error == pytest.approx(1e-5, rel=0.1)
     assert check(samples[:1], lambda inputs: inputs, changed, ["y"]).error == pytest.approx(1e-2, rel=0.1)
+    assert check(samples[:1], lambda inputs: inputs, changed, ["y"], ranges={"y": 1}).error == pytest.approx(
+        1e-5, rel=0.1
+    )
+
+
+def test_outputs_of_bounded_operators_have_a_range() -> None:
+    nodes = (Node("Tanh", ("x",), ("t",)), Node("Sigmoid", ("x",), ("s",)), Node("Reshape", ("s", "c"), ("r",)))
+    values = {name: Value(name, "float32", (4,)) for name in ("x", "t", "s", "r")}
+    graph = Graph((*nodes, Node("Add", ("s", "t"), ("a",))), values, ("x",), ("t", "r", "a", "x"))
+    assert whole_ranges(graph) == {"t": 2.0, "r": 1.0}
 
 
 @given(st.integers(0, 9), st.sampled_from([1e-3, 1.0, float("nan")]))
