@@ -18,12 +18,8 @@ StrPath = str | os.PathLike[str]
 
 
 def read_bytes(path: StrPath, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """The whole file of at most `max_bytes`. Its content is not trusted by having been read."""
-    try:
-        with Path(path).open("rb") as file:
-            return _capped(path, file.read(max_bytes + 1), max_bytes)
-    except (OSError, ValueError) as error:
-        raise _failure(path, "read", error) from error
+    """The whole regular file of at most `max_bytes`. Its content is not trusted by having been read."""
+    return _read(path, max_bytes, is_private=False)
 
 
 def read_text(path: StrPath, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -32,16 +28,8 @@ def read_text(path: StrPath, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_private(path: StrPath, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """As `read_bytes`, but refuses a file that group or others may read or write, and all but regular files."""
-    try:
-        # Not blocking: a pipe in a key's place must not hold the program up.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            # The mode of what was opened: the path may point elsewhere by now.
-            _refuse_shared(path, os.fstat(file.fileno()).st_mode)
-            return _capped(path, file.read(max_bytes + 1), max_bytes)
-    except (OSError, ValueError) as error:
-        raise _failure(path, "read", error) from error
+    """As `read_bytes`, but refuses a file that group or others may read or write."""
+    return _read(path, max_bytes, is_private=True)
 
 
 def write_private(path: StrPath, data: bytes, *, replace: bool = True) -> None:
@@ -60,6 +48,22 @@ def write_private(path: StrPath, data: bytes, *, replace: bool = True) -> None:
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         raise _failure(path, "written", error) from error
+
+
+def _read(path: StrPath, max_bytes: int, *, is_private: bool) -> bytes:
+    try:
+        # Not blocking: a pipe in a file's place must not hold the program up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            # The mode of what was opened: the path may point elsewhere by now.
+            _check_mode(path, os.fstat(descriptor).st_mode, is_private=is_private)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            return _capped(path, file.read(max_bytes + 1), max_bytes)
+    except (OSError, ValueError) as error:
+        raise _failure(path, "read", error) from error
 
 
 def _write_temporary(target: Path, data: bytes) -> Path:
@@ -95,11 +99,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_shared(path: StrPath, mode: int) -> None:
+def _check_mode(path: StrPath, mode: int, *, is_private: bool) -> None:
     if not stat.S_ISREG(mode):
         raise ConfigurationError(f"{path}: is not a regular file")
     found = stat.S_IMODE(mode)
-    if found & 0o077:
+    if is_private and found & 0o077:
         finding = Finding(claim="mode", expected="0600", found=f"{found:04o}")
         raise ConfigurationError(f"{path}: a private file is open to group or others", finding=finding)
 

@@ -74,9 +74,14 @@ def challenge(identity: Path, fleet: Path, ek_roots: Path | None, out: Path) -> 
     Example:
       sealedge tee challenge east.json --fleet plant --ek-roots makers.pem --out east-challenge.json
     """
-    from sealedge.operations.tpm_documents import Identity  # noqa: PLC0415 - not for --help
+    from protocol.errors import ConfigurationError, MalformedError  # noqa: PLC0415 - not for --help
+    from sealedge.operations.tpm_documents import Identity  # noqa: PLC0415
 
-    made = _challenged(Identity.read_untrusted(identity), fleet, ek_roots)
+    try:
+        made = _challenged(Identity.read_untrusted(identity), fleet, ek_roots)
+    except MalformedError as error:
+        # The operator named a file that holds something else: wrong input, as where it is no JSON at all.
+        raise ConfigurationError(f"{identity}: {error}", finding=error.finding) from None
     made.challenge.write(out)
     click.echo(f"challenge for the chip {made.challenge.chip} in {out}")
 

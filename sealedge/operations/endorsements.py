@@ -48,10 +48,12 @@ def read_endorsements(folder: Path | None) -> HeldEndorsements:
 
 
 def kept_in(folder: Path) -> Iterator[Kept]:
-    """The folder's files, in the order of their names. Raises `ConfigurationError`: too many, too large, no name."""
+    """The folder's files, by name in order. Raises `ConfigurationError`: too many, too large, empty, no name."""
     total = 0
     for path in _paths(folder):
         content = read_bytes(path, max_bytes=MAX_BYTES)
+        if not content:
+            raise ConfigurationError(f"{path}: is empty, and no endorsement is")
         total += len(content)
         if total > MAX_TOTAL:
             raise ConfigurationError(f"{folder}: holds more than {MAX_TOTAL} bytes")

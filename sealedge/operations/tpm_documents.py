@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocol.errors import Finding, MalformedError
+from protocol.errors import ConfigurationError, Finding, MalformedError
 from storage.files import read_bytes, write_private
 
 MAX_DOCUMENT: Final = 32_768
@@ -33,9 +33,12 @@ class Document(BaseModel):
     def read_untrusted(cls, path: Path) -> Self:
         """The document in a file that another machine wrote. Nothing in it is trusted.
 
-        Raises `ConfigurationError` where there is no such file, `MalformedError` for another content.
+        Raises `ConfigurationError`, also for another content: the person who named the file named the wrong one.
         """
-        return cls.parse_untrusted(read_bytes(path, max_bytes=MAX_DOCUMENT), path.name)
+        try:
+            return cls.parse_untrusted(read_bytes(path, max_bytes=MAX_DOCUMENT), str(path))
+        except MalformedError as error:
+            raise ConfigurationError(str(error), finding=error.finding) from None
 
     @classmethod
     def parse_untrusted(cls, data: bytes, name: str) -> Self:

@@ -104,6 +104,7 @@ def crl(
     ends: float = START + DAY,
     pss: bool = False,
     critical: x509.ExtensionType | None = None,
+    digest: hashes.HashAlgorithm | None = None,
 ) -> bytes:
     """A revocation list of these serial numbers, in DER; of none, an empty list."""
     builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, at(begins), at(ends))
@@ -111,7 +112,7 @@ def crl(
         builder = builder.add_extension(critical, critical=True)
     for serial in revoked:
         builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, at(begins)).build())
-    digest = hashes.SHA256() if _is_p256(issuer.key) else hashes.SHA384()
+    digest = digest or (hashes.SHA256() if _is_p256(issuer.key) else hashes.SHA384())
     if pss:
         padded = padding.PSS(padding.MGF1(digest), digest.digest_size)
         signed = builder.sign(issuer.key, digest, rsa_padding=padded)  # type: ignore[arg-type]

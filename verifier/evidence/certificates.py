@@ -169,7 +169,7 @@ def check_window(begins: float, ends: float, now: float, examination: Examinatio
 
 @lru_cache(maxsize=1024)
 def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if not isinstance(_hash(subject), _STRONG) or not _has_bounded_key(issuer):
+    if not has_strong_hash(subject) or not _has_bounded_key(issuer):
         return False
     try:
         subject.verify_directly_issued_by(issuer)
@@ -192,11 +192,12 @@ def _has_bounded_key(certificate: x509.Certificate) -> bool:
     return not isinstance(key, rsa.RSAPublicKey) or is_bounded(key)
 
 
-def _hash(certificate: x509.Certificate) -> hashes.HashAlgorithm | None:
+def has_strong_hash(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
+    """Whether it is signed over a SHA-2 of at least 256 bits: under SHA-1, a signature can be of something else."""
     try:
-        return certificate.signature_hash_algorithm
+        return isinstance(signed.signature_hash_algorithm, _STRONG)
     except UnsupportedAlgorithm:
-        return None
+        return False
 
 
 @lru_cache(maxsize=256)

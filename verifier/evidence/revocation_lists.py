@@ -13,7 +13,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from protocol.errors import AppraisalError, Finding, MalformedError, UnsupportedError
 from schemas.reason import Reason
-from verifier.evidence.certificates import UNREADABLE_EXTENSIONS, check_form, check_window, common_name, is_pem
+from verifier.evidence.certificates import (
+    UNREADABLE_EXTENSIONS,
+    check_form,
+    check_window,
+    common_name,
+    has_strong_hash,
+    is_pem,
+)
 from verifier.evidence.examination import Examination
 
 MAX_CRL: Final = 1 << 20
@@ -65,8 +72,15 @@ def newest(given: RevocationList | None, held: RevocationList | None, now: float
 def verify_crl(crl: RevocationList, issuer: x509.Certificate, now: float, examination: Examination, name: str) -> None:
     """Check that `issuer`, whose own path is verified, signed `crl`, and that it is whole and in time at `now`.
 
-    Raises `AuthenticationError`, `FreshnessError`, and `UnsupportedError` for a list that leaves certificates out.
+    Raises `AuthenticationError`, `FreshnessError`, and `UnsupportedError` for a list that leaves certificates out, and
+    for one that is signed over a SHA-1 or another weak hash.
     """
+    is_strong, wanted = has_strong_hash(crl.x509), "SHA-256, SHA-384 or SHA-512"
+    message = f"{name} is signed over a hash that is too weak"
+    found = wanted if is_strong else "another"
+    examination.demand(
+        is_strong, f"{name}.hash", wanted, found, message, error=UnsupportedError, reason=Reason.UNSUPPORTED
+    )
     holds = crl.x509.issuer == issuer.subject and _is_signed_by(crl, issuer)
     examination.demand(
         holds, f"{name}.signature", common_name(issuer), "valid" if holds else "invalid", f"{name} is forged"

@@ -100,12 +100,22 @@ def test_a_tpm_that_is_not_there_is_one_line(run: Run, plant: Path) -> None:
     assert "no TPM answers at device:/dev/no-tpm" in warned
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"type":"sealedge-tpm-identity-1"}'], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        '{"type":"sealedge-tpm-identity-1"}',
+        '{"chip":"%s","ak":"AAAA","ek":"AAAA"}' % ("00" * 32),
+    ],
+    ids=["empty", "no fields", "few fields", "no structures"],
+)
 def test_a_file_that_is_no_identity_is_one_line(run: Run, plant: Path, content: str) -> None:
     Path("identity.json").write_text(content)
     code, _, warned = run("tee", "challenge", "identity.json", "--fleet", "plant", "--out", "c.json")
-    assert code == 1
+    assert code == 2
     assert ONE_LINE.fullmatch(warned)
+    assert "identity.json" in warned
     assert not Path("c.json").exists()
 
 

@@ -173,6 +173,14 @@ def test_listing(tmp_path: Path) -> None:
 
 
 class TestFolder:
+    def test_an_empty_file_is_one_clear_line_and_no_missing_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "ear/key/0102.pem"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        with pytest.raises(ConfigurationError) as caught:
+            read_endorsements(tmp_path)
+        assert caught.value.diagnostics == f"configuration: {path}: is empty, and no endorsement is"
+
     def test_amds_issuers_come_along(self) -> None:
         held = read_endorsements(None)
         for line in ("milan", "genoa", "turin"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +31,9 @@ from verifier.evidence.certificates import (
 )
 from verifier.evidence.examination import Examination
 from verifier.evidence.revocation_lists import MAX_CRL, check_not_revoked, crl_untrusted, verify_crl
+
+SHA256_RSA, SHA1_RSA = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+"""sha256WithRSAEncryption and sha1WithRSAEncryption (RFC 8017 §A.2.4): of one length."""
 
 
 @cache
@@ -197,6 +200,26 @@ def test_a_list_signed_as_amd_signs() -> None:
     looked_up(end, ark, crl(ark, pss=True))
     with pytest.raises(AppraisalError):
         looked_up(end, ark, crl(ark, 7, pss=True))
+
+
+def test_a_list_signed_over_a_weak_hash_is_refused() -> None:
+    """By sealedge itself: what the library makes of SHA-1 is its own matter."""
+    ca = issue("Ark", rsa.generate_private_key(65537, 2048), may_sign=True)
+    for algorithm in (hashes.SHA256(), hashes.SHA512()):
+        looked_up(leaf(), ca, crl(ca, digest=algorithm))
+    for weak in (over_sha1(ca), crl(ca, digest=hashes.SHA224())):
+        with pytest.raises(UnsupportedError, match="too weak"):
+            looked_up(leaf(), ca, weak)
+
+
+def over_sha1(ca: Holder) -> bytes:
+    """A list that is validly signed over SHA-1, which the library does not sign any more."""
+    signed = x509.load_der_x509_crl(crl(ca, digest=hashes.SHA256()))
+    body = signed.tbs_certlist_bytes.replace(SHA256_RSA, SHA1_RSA)
+    signature = ca.key.sign(body, padding.PKCS1v15(), hashes.SHA1())
+    found = signed.public_bytes(Encoding.DER).replace(SHA256_RSA, SHA1_RSA).replace(signed.signature, signature)
+    assert x509.load_der_x509_crl(found).tbs_certlist_bytes == body
+    return found
 
 
 @pytest.mark.parametrize("now", [START - 2 * DAY, START + 2 * DAY])
