@@ -123,13 +123,18 @@ def model_of(
     outputs: Sequence[str],
     constants: Arrays | None = None,
     opset: int = OPSET,
+    like: Arrays | None = None,
 ) -> onnx.ModelProto:
-    """A model of nodes (`onnx.helper.make_node`) on inputs like these arrays; types of outputs are inferred."""
+    """A model of nodes (`onnx.helper.make_node`) on inputs like these arrays.
+
+    Types of outputs are inferred, unless they are `like` arrays.
+    """
     given = [_info(name, array) for name, array in inputs.items()]
     weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
     imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 5)]
     model = helper.make_model(helper.make_graph(nodes, "g", given, [], weights), opset_imports=imports, ir_version=10)
     found = {each.name: each for each in shape_inference.infer_shapes(model, data_prop=True).graph.value_info}
+    found |= {name: _info(name, array) for name, array in (like or {}).items()}
     model.graph.output.extend(found[name] for name in outputs)
     return model
 

@@ -45,7 +45,8 @@ class Single:
         outputs = [f"o{number}" for number in range(self.outputs)]
         constants = {f"i{at}": each.data for at, each in enumerate(self.inputs) if isinstance(each, Constant)}
         node = helper.make_node(self.operator, names, outputs, **self.attributes)
-        return model_of([node], self.given, outputs, constants, opset)
+        like = {} if self._expected is None else {"o0": self.answers(opset)[0]}
+        return model_of([node], self.given, outputs, constants, opset, like)
 
     @property
     def given(self) -> dict[str, Array]:

@@ -25,9 +25,28 @@
             __builtin_memcpy(order, other, (unsigned)count * sizeof *order);                                  \
         }                                                                                                     \
     }
+/* `order` becomes the indices of the first `wanted` in order, by putting each in its place: for a few of many. */
+#define FIRST(type, word, comes_first)                                                                        \
+    INLINE void word(int32_t *order, const type *from, int stride, int count, int wanted) {                   \
+        int kept = 0;                                                                                         \
+        for (int i = 0; i < count; i++) {                                                                     \
+            const type a = from[i * stride];                                                                  \
+            int at = kept;                                                                                    \
+            while (at > 0) {                                                                                  \
+                const type b = from[order[at - 1] * stride];                                                  \
+                if (!(comes_first)) break;                                                                    \
+                if (at < wanted) order[at] = order[at - 1];                                                   \
+                at--;                                                                                         \
+            }                                                                                                 \
+            if (at < wanted) order[at] = i;                                                                   \
+            kept += kept < wanted;                                                                            \
+        }                                                                                                     \
+    }
 #define SORTED_BOTH_WAYS(type, word)             \
     SORTED(type, word##_descending, a > b)       \
-    SORTED(type, word##_ascending, a < b)
+    SORTED(type, word##_ascending, a < b)        \
+    FIRST(type, word##_first_descending, a > b)  \
+    FIRST(type, word##_first_ascending, a < b)
 SORTED_BOTH_WAYS(float, float32)
 SORTED_BOTH_WAYS(double, float64)
 SORTED_BOTH_WAYS(int8_t, int8)

@@ -17,11 +17,15 @@ RUN: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How a tensor is walked: the element to begin with, and a stride (or a table, see `Operand`) per dimension."""
+    """How a tensor is walked: the element to begin with, and a stride (or a table, see `Operand`) per dimension.
+
+    `pointer` says where elements of this type lie, if not where the value does.
+    """
 
     value: Value
     strides: tuple[Stride, ...]
     start: int = 0
+    pointer: str = ""
 
 
 def whole(value: Value) -> Walk:
@@ -46,8 +50,8 @@ def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
         statement, loops = "{o} = {a};", []
     outer = [depth for depth in range(len(lengths)) if depth not in loops]
     operands = {
-        "o": bits(step, to.value, tuple(writes[depth] for depth in outer), to.start),
-        "a": bits(step, source.value, tuple(reads[depth] for depth in outer), source.start),
+        "o": bits(step, to.value, tuple(writes[depth] for depth in outer), to.start, to.pointer),
+        "a": bits(step, source.value, tuple(reads[depth] for depth in outer), source.start, source.pointer),
     }
     nest(step, [lengths[depth] for depth in outer], operands, statement)
 
@@ -75,10 +79,10 @@ def _across(lengths: Sequence[int], writes: Sequence[Stride], reads: Sequence[St
     return depth if depth is not None and isinstance(writes[depth], int) else None
 
 
-def bits(step: Step, value: Value, strides: tuple[Stride, ...], start: int = 0) -> Operand:
+def bits(step: Step, value: Value, strides: tuple[Stride, ...], start: int = 0, pointer: str = "") -> Operand:
     """Elements as numbers of their size, whose address may be taken: nothing is computed, NaN stays as it is."""
     ctype = bits_type(value)
-    return Operand(f"((({ctype} *){step.pointer(value.name)}) + {start})", strides, ctype)
+    return Operand(f"((({ctype} *){pointer or step.pointer(value.name)}) + {start})", strides, ctype)
 
 
 def bits_type(value: Value) -> str:

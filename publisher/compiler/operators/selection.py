@@ -11,6 +11,8 @@ from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step, row_major
 
+FEW: Final = 16
+"""As many of the largest are kept in order while all others pass by; of more, all are sorted."""
 _NUMBERS: Final = (*FLOATS, *INTEGERS)
 
 
@@ -60,9 +62,12 @@ def top_k(node: Node, step: Step) -> None:
     reads, writes = row_major(source.shape), row_major(shape)
     loops = (*source.shape[:axis], *source.shape[axis + 1 :])
     operands = {"a": Operand(f"(({ctype} *){step.pointer(source.name)})", _without(reads, axis), ctype)}
-    order, other = step.scratch(length, "int32"), step.scratch(length, "int32")
     way = "descending" if node.integer("largest", 1) else "ascending"
-    statement = f"int32_t *const order = {order}; {dtype}_{way}(order, {other}, &{{a}}, {stride}, {length});"
+    statement = f"int32_t *const order = {step.scratch(length, 'int32')}; "
+    if count <= FEW:
+        statement += f"{dtype}_first_{way}(order, &{{a}}, {stride}, {length}, {count});"
+    else:
+        statement += f"{dtype}_{way}(order, {step.scratch(length, 'int32')}, &{{a}}, {stride}, {length});"
     for letter, out, chosen in zip("oi", outs, (f"(&{{a}})[order[k] * {stride}]", "order[k]"), strict=False):
         if out is not None:
             kind = C_TYPES[out.dtype]
