@@ -17,7 +17,6 @@ INLINE i4 i4_all(int32_t x) { return (i4){x, x, x, x}; }
 INLINE f4 f4_load(const float *from) { return *(const f4_anywhere *)from; }
 INLINE void f4_store(float *to, f4 x) { *(f4_anywhere *)to = x; }
 INLINE f4 f4_where(i4 mask, f4 yes, f4 no) { return (f4)((mask & (i4)yes) | (~mask & (i4)no)); }
-INLINE f4 f4_most(f4 a, f4 b) { return f4_where(a > b, a, b); }
 INLINE float f4_sum(f4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 INLINE f4 f4_abs(f4 x) { return (f4)((i4)x & i4_all(0x7fffffff)); }
 INLINE f4 f4_with_sign_of(f4 x, f4 sign) { return (f4)((i4)x | ((i4)sign & i4_all(INT32_MIN))); }
