@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.errors import MismatchError
 from publisher.compiler.graph import Graph, Value
-from publisher.compiler.planning.memory import VIEWS
 
 Arrays = tuple[NDArray[Any], ...]
 Answer = Callable[[Arrays], Arrays | None]
@@ -30,7 +29,10 @@ _INTEGERS: Final = {"normal": 10, "uniform": 2, "wide": 100, "zeros": 1}
 
 
 _BOUNDED: Final = {"Sigmoid": 1.0, "Softmax": 1.0, "HardSigmoid": 1.0, "Tanh": 2.0}
-_SAME_VALUES: Final = frozenset({*VIEWS, "Transpose", "Slice", "Expand", "keep"})
+_SAME_VALUES: Final = frozenset(
+    {"Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze", "keep"}
+)
+"""What moves values and changes none."""
 
 
 @dataclass(frozen=True, slots=True)

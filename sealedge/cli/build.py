@@ -1,27 +1,22 @@
 """`sealedge build`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from protocol.errors import ConfigurationError
-from sealedge.cli.options import FILE, as_json, print_json
+from sealedge.cli.options import FILE, as_json, print_json, with_build_packages
 
 if TYPE_CHECKING:
     from sealedge.operations.build import Wanted
-
-NEEDED: Final = {"numpy", "onnx", "onnxruntime", "tinygrad", "ziglang", "google"}
 
 
 def _list_operators(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     """`--operators`: every operator of the own compiler, and nothing else is done."""
     if not value or ctx.resilient_parsing:
         return
-    try:
+    with with_build_packages():
         from publisher.compiler.operators import known_operators  # noqa: PLC0415 - not for --help
-    except ModuleNotFoundError as missing:
-        raise _incomplete(missing) from None
 
     # The planner's own, in lower case, stand in no model.
     for name in sorted(each for each in known_operators() if each.removeprefix("ml.")[:1].isupper()):
@@ -71,11 +66,9 @@ def command(as_json: bool, **options: Any) -> None:
       sealedge run model.wasm --input reading.npy
       sealedge publisher publish model.wasm --describe model.toml --config plant/publisher/publisher.toml
     """
-    try:
+    with with_build_packages():
         from sealedge.operations.build import build  # noqa: PLC0415 - not for --help
         from sealedge.operations.build_display import Display, report, show  # noqa: PLC0415
-    except ModuleNotFoundError as missing:
-        raise _incomplete(missing) from None
 
     with Display(quiet=as_json) as display:
         built = build(_wanted(options), display.step)
@@ -109,11 +102,3 @@ def _wanted(options: dict[str, Any]) -> "Wanted":
         licence=options["licence"],
         provenance=options["provenance"],
     )
-
-
-def _incomplete(missing: ModuleNotFoundError) -> ConfigurationError:
-    """Agents and sensors do without; whoever builds needs more."""
-    package = (missing.name or "").partition(".")[0]
-    if package not in NEEDED:
-        raise missing
-    return ConfigurationError(f"{package} is not installed: building needs pip install 'sealedge[build]'")

@@ -2,12 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from broker.settings import ConnectionSettings
@@ -18,6 +21,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _LATEST: Final = 253_402_300_799
 """The last second of the year 9999: no certificate names a later one."""
+
+BUILD_PACKAGES: Final = frozenset({"numpy", "onnx", "onnxruntime", "tinygrad", "ziglang", "google"})
 
 FILE: Final = click.Path(path_type=Path)
 """Whether it is there is not checked here: who reads it says more about what is wrong."""
@@ -98,6 +103,18 @@ def until_stopped(run: Callable[[], int], interrupted: int) -> int:
         return run()
     except KeyboardInterrupt:
         return interrupted
+
+
+@contextmanager
+def with_build_packages() -> Iterator[None]:
+    """For what the extra `build` brings: agents, sensors and consumers do without. Raises `ConfigurationError`."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in BUILD_PACKAGES:
+            raise
+        raise ConfigurationError(f"{package} is not installed: this needs pip install 'sealedge[build]'") from None
 
 
 def print_json(value: object) -> None:

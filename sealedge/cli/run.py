@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sealedge.cli.options import FILE, as_json, print_json
+from sealedge.cli.options import FILE, as_json, print_json, with_build_packages
 
 if TYPE_CHECKING:
     from publisher.package import ModelDescription
@@ -33,8 +33,9 @@ def command(
       sealedge run model.wasm --input readings.npy
       sealedge run model.wasm --input image=photo.npy --input threshold=t.npy --output found.npz
     """
-    from sealedge.operations.build_options import files  # noqa: PLC0415 - not for --help
-    from sealedge.operations.run_module import find_description  # noqa: PLC0415
+    with with_build_packages():
+        from sealedge.operations.build_options import files  # noqa: PLC0415 - not for --help
+        from sealedge.operations.run_module import find_description  # noqa: PLC0415
 
     found = find_description(module, description)
     given = files("--input", inputs)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +165,16 @@ def test_a_wrong_option_gets_one_line(
     # Nothing here needs the C compiler: what is wrong shows without a module.
     monkeypatch.setattr(compiling, "compile_program", lambda *_, **__: b"\0asm\x01\0\0\0")
     refused([*written(tmp_path / "good.onnx", GOOD), *make(tmp_path)], words, tmp_path, capfd)
+
+
+@pytest.mark.parametrize("command", [["build", "model.onnx"], ["run", "m.wasm", "--input", "x.npy"]])
+def test_packages_that_only_builders_need_are_named(
+    command: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in sys.modules if each.startswith(("sealedge.operations.", "publisher.compiler"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert "onnx is not installed: this needs pip install 'sealedge[build]'" in capfd.readouterr().err
