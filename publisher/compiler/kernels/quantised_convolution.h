@@ -76,8 +76,9 @@ INLINE void pack_kernels(int16_t *panels, const uint8_t *from, int columns, int 
 }
 
 /* One group of one image. `gathered` holds four rows. */
-INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t *b, void *out, Product p, Window w,
-                                  Columns by, int16_t *packed, int16_t *wide, uint8_t *gathered) {
+INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t *b, int right_zero, void *out,
+                                  Product p, Window w, Columns by, int16_t *packed, int16_t *wide,
+                                  uint8_t *gathered) {
     OPAQUE(b);
     by = unseen(by);
     for (int first = 0; first < p.rows; first += p.block) {
@@ -90,6 +91,6 @@ INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t 
             }
             pack_rows(packed + row * panel_pairs(p.inner) * 2, rows, p.inner, p.left_signed, zero);
         }
-        packed_rows(packed, first, count, b, 0, out, p, by, wide);
+        packed_rows(packed, first, count, b, right_zero, out, p, by, wide);
     }
 }

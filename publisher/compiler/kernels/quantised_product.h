@@ -10,7 +10,7 @@
 
 enum { LEFT = 4, RIGHT = 8 };
 enum { TO_QUANTA, TO_SUMS, TO_REALS };
-/* How the right operand lies: packed panels of int16 or int8, or row-major bytes with a zero point. */
+/* How the right operand lies: packed panels of int16, or of int8 with a zero point, or row-major bytes with one. */
 enum { WIDE, NARROW, BYTES };
 
 typedef struct {
@@ -65,17 +65,24 @@ INLINE void pack_rows(int16_t *panel, const uint8_t *const rows[LEFT], int inner
         }
 }
 
-/* One row: its numbers as they come. */
-INLINE void pack_row(int16_t *panel, const uint8_t *row, int inner, int is_signed, int zero_point) {
+/* One row: its numbers as they come. Returns their sum. */
+INLINE int32_t pack_row(int16_t *panel, const uint8_t *row, int inner, int is_signed, int zero_point) {
+    u4 sums = {0};
     int k = 0;
-    for (; k + 8 <= inner; k += 8) *(h8 *)(panel + k) = widened(row + k, is_signed) - h8_all(zero_point);
-    for (; k < inner; k++) panel[k] = (int16_t)((is_signed ? (int8_t)row[k] : row[k]) - zero_point);
+    for (; k + 8 <= inner; k += 8) {
+        h8 x = widened(row + k, is_signed) - h8_all(zero_point);
+        *(h8 *)(panel + k) = x;
+        sums += dot_pairs(x, h8_all(1));
+    }
+    int32_t sum = (int32_t)(sums[0] + sums[1] + sums[2] + sums[3]);
+    for (; k < inner; k++) sum += panel[k] = (int16_t)((is_signed ? (int8_t)row[k] : row[k]) - zero_point);
     if (inner % 2) panel[inner] = 0;
+    return sum;
 }
 
 /* A panel of eight columns of int8 made wide. */
-INLINE void widen_panel(int16_t *panel, const uint8_t *from, int pairs) {
-    for (int i = 0; i < 2 * pairs; i++) ((h8 *)panel)[i] = widened(from + 8 * i, 1);
+INLINE void widen_panel(int16_t *panel, const uint8_t *from, int pairs, int zero_point) {
+    for (int i = 0; i < 2 * pairs; i++) ((h8 *)panel)[i] = widened(from + 8 * i, 1) - h8_all(zero_point);
 }
 
 /* A panel out of row-major bytes; columns behind the last are 0. */
@@ -157,11 +164,13 @@ INLINE int64_t panel_at(Product p, int column) {
 }
 
 /* Few rows: each is multiplied with the panels as they are stored. `panel` holds `inner` + 8 numbers. */
-INLINE void few_rows(const uint8_t *a, const uint8_t *b, void *out, Product p, Columns by, int zero, int16_t *panel) {
+INLINE void few_rows(const uint8_t *a, int left_zero, const uint8_t *b, int right_zero, void *out, Product p, Columns by,
+                     int16_t *panel) {
     for (int row = 0; row < p.rows; row++) {
-        pack_row(panel, a + (int64_t)row * p.left_stride, p.inner, p.left_signed, zero);
+        int32_t sum = pack_row(panel, a + (int64_t)row * p.left_stride, p.inner, p.left_signed, left_zero);
+        u4 shift = u4_all((uint32_t)right_zero * (uint32_t)sum);
         for (int column = 0; column < p.columns; column += RIGHT) {
-            u4 sums[1][2] = {{first_sums(by, column), first_sums(by, column + 4)}};
+            u4 sums[1][2] = {{first_sums(by, column) - shift, first_sums(by, column + 4) - shift}};
             add_row(sums[0], panel, b + panel_at(p, column), pairs_of(p.inner), p.right == NARROW);
             finish(sums, out, p, by, column, row, 1, 1, p.columns - column);
         }
@@ -175,7 +184,7 @@ INLINE void packed_rows(const int16_t *packed, int first, int count, const uint8
         int left = p.columns - column, width = left < RIGHT ? left : RIGHT;
         const int16_t *right = wide;
         if (p.right == WIDE) right = (const int16_t *)(b + panel_at(p, column));
-        else if (p.right == NARROW) widen_panel(wide, b + panel_at(p, column), pairs_of(p.inner));
+        else if (p.right == NARROW) widen_panel(wide, b + panel_at(p, column), pairs_of(p.inner), right_zero);
         else pack_columns(wide, b + column, p, width, right_zero);
         for (int row = 0; row < count; row += LEFT) {
             u4 low = first_sums(by, column), high = first_sums(by, column + 4);
@@ -192,7 +201,7 @@ INLINE void quantised_product(const uint8_t *a, int left_zero, const uint8_t *b,
     OPAQUE(b);
     by = unseen(by);
     if (p.rows < LEFT && p.right != BYTES) {
-        few_rows(a, b, out, p, by, left_zero, packed);
+        few_rows(a, left_zero, b, right_zero, out, p, by, packed);
         return;
     }
     for (int first = 0; first < p.rows; first += p.block) {

@@ -120,10 +120,10 @@ def _image(step: Step, image: str, result: str, form: _Form) -> None:
     step.line(f"for (int group = 0; group < {kernels.group}; group++) {{")
     right = kernels.right(step)
     source, target = f"{image} + group * {kernels.channels}", f"{result} + group * {many}"
-    operands = (source, form.zero, right.c(step, "group"))
+    operands = (source, form.zero, right.c(step, "group"), right.zero("0"))
     given, by = form.product(right), form.finish.columns(step, kernels.group, "group")
     if window.pointwise:
-        step.call("quantised_product", *operands, 0, target, given, by, packed, wide)
+        step.call("quantised_product", *operands, target, given, by, packed, wide)
     else:
         gathered = step.scratch(4 * inner, "uint8")
         shape = window.of_group(kernels.channels).c(window.channels)

@@ -82,7 +82,7 @@ def _multiply(node: Node, step: Step, at: tuple[int, int], zeros: tuple[int, int
     by = finish.columns(step)
     zero = [
         zero_expression(node, step, zeros[0]),
-        zero_expression(node, step, zeros[1]) if operand.weights is None else "0",
+        operand.zero("0" if operand.weights is not None else zero_expression(node, step, zeros[1])),
     ]
     pointers = [f"(const uint8_t *){step.pointer(a.name)}", operand.c(step), step.pointer(out.name)]
     places = _batches(step, left, right)

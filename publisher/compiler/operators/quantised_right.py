@@ -28,19 +28,34 @@ class Right:
     packed: bool = False
 
     @property
+    def shift(self) -> int:
+        """What is added to constant weights so that 8 bits hold them, if they can: their zero point as they lie."""
+        if self.weights is None or self.weights.size == 0:
+            return 0
+        low, high = int(self.weights.min()), int(self.weights.max())
+        return 0 if low >= -128 and high <= 127 else -128 - low
+
+    @property
     def kind(self) -> str:
         """How kernels find it."""
         if self.weights is None:
             return "WIDE" if self.packed else "BYTES"
-        fits = self.weights.size == 0 or (self.weights.min() >= -128 and self.weights.max() <= 127)
-        return "NARROW" if fits else "WIDE"
+        return "NARROW" if self.weights.size == 0 or int(self.weights.max()) + self.shift <= 127 else "WIDE"
 
     def c(self, step: Step, group: str = "0") -> str:
         """A C pointer to one group; `group` is a C expression."""
         if self.weights is None:
             return self.pointer
-        data = np.stack([panels(each, "int8" if self.kind == "NARROW" else "int16") for each in self.weights])
+        narrow = self.kind == "NARROW"
+        stored = self.weights + self.shift if narrow else self.weights
+        data = np.stack([panels(each, "int8" if narrow else "int16") for each in stored])
         return f"((const uint8_t *){step.constant(data)} + (int64_t){group} * {data[0].nbytes})"
+
+    def zero(self, computed: str) -> str:
+        """The zero point that kernels take off, as a C expression; `computed` is that of bytes that are computed."""
+        if self.weights is None:
+            return computed
+        return str(self.shift) if self.kind == "NARROW" else "0"
 
     def largest_sum(self) -> NDArray[Any]:
         """What no sum of a column goes beyond: left operands are at most 255 from their zero points."""
