@@ -7,7 +7,7 @@ from pydantic import Field
 from schemas.attestation import TierName
 from schemas.base import Counter, Digest, Document, Identifier, Message, Name, Secret, Text, Time, at
 
-DType = Literal["float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
+DType = Literal["float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool", "uint16", "uint32", "uint64"]
 Dimension = Annotated[int, Field(ge=1, le=2**24)]
 
 

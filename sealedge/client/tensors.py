@@ -26,6 +26,9 @@ _STRUCT: Final = {
     "int32": "i",
     "int64": "q",
     "bool": "?",
+    "uint16": "H",
+    "uint32": "I",
+    "uint64": "Q",
 }
 _NUMPY: Final = {
     "float32": "<f4",
@@ -36,6 +39,9 @@ _NUMPY: Final = {
     "int32": "<i4",
     "int64": "<i8",
     "bool": "|b1",
+    "uint16": "<u2",
+    "uint32": "<u4",
+    "uint64": "<u8",
 }
 
 Number = float | int | bool

@@ -3,7 +3,7 @@
 import builtins
 import math
 import struct
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ConfigurationError, MalformedError, ProtocolMisuseError, RemoteError
-from schemas.model import TensorSpec
+from schemas.model import DType, TensorSpec
 from schemas.reason import Reason
 from sealedge.client.tensors import (
     class_names_untrusted,
@@ -23,7 +23,7 @@ from sealedge.client.tensors import (
     tensor_bytes,
 )
 
-DTYPES = ["float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
+DTYPES = [*get_args(DType)]
 
 
 def spec(dtype: str = "float32", shape: tuple[int, ...] = (2, 3), labels: tuple[str, ...] | None = None) -> TensorSpec:
