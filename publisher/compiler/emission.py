@@ -22,7 +22,8 @@ from publisher.compiler.importing.refusing import one_line
 from publisher.compiler.interface import Placed, Places, fixed_interface, fixed_places, repeated_interface, slots
 from publisher.compiler.operators import known_operators
 from publisher.compiler.operators.registry import Emit
-from publisher.compiler.planning.memory import ALIGNMENT, MemoryPlan, is_view, plan_memory
+from publisher.compiler.planning.liveness import is_view
+from publisher.compiler.planning.memory import ALIGNMENT, MemoryPlan, plan_memory
 from publisher.compiler.repeating import Repeated
 from publisher.compiler.step import Step
 

@@ -17,7 +17,7 @@ FOLDED_BYTES: Final = 2**26
 """A constant that is computed here rather than by the module."""
 NESTING: Final = 16
 """Branches inside branches."""
-INPUTS: Final = 64
+INPUTS: Final = 128
 """Also of outputs."""
 
 CHILD_SECONDS: Final = 120

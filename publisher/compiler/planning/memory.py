@@ -1,19 +1,26 @@
 """Where values lie: one arena in which the bytes of a value are another's when nobody reads it any more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from publisher.compiler.graph import Graph, Node
+from publisher.compiler.graph import Graph
+from publisher.compiler.planning.liveness import Buffer, buffers, shared
 
 ALIGNMENT: Final = 64
-VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
-"""Operators whose first output is their first input, byte for byte: nothing is computed."""
+
+ORDERS: Final[tuple[Callable[[Buffer, int], tuple[int, ...]], ...]] = (
+    lambda each, _: (-each.size, each.first, each.last),
+    lambda each, pressure: (-pressure, each.first - each.last, -each.size, each.first),
+    lambda each, _: (-each.size * (each.last - each.first + 1), each.first),
+    lambda each, _: (each.first - each.last, -each.size, each.first),
+)
+"""Orders in which buffers are placed, given the most that is needed while each is: the best for a graph is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """`offsets` of computed values in the arena, views at what they view; `roots` say which value a view views."""
+    """`offsets` of buffers in the arena; `roots` say in whose buffer a value is that has none of its own."""
 
     offsets: Mapping[str, int]
     roots: Mapping[str, str]
@@ -21,56 +28,56 @@ class MemoryPlan:
 
 
 def plan_memory(graph: Graph) -> MemoryPlan:
-    """First fit, the largest first."""
-    roots = _roots(graph)
-    lives = _lives(graph, roots)
-    placed: list[tuple[int, int, str]] = []
+    """Each buffer at the lowest place that is free while it is needed, in the order that takes the least."""
+    roots = shared(graph)
+    needed = buffers(graph, roots)
+    pressures = _pressures(needed)
+    best: dict[str, int] = {}
+    size = -1
+    for order in ORDERS:
+        offsets = _placed(sorted(needed, key=lambda each: order(each, pressures[each.name])))
+        total = max((offsets[each.name] + _aligned(each.size) for each in needed), default=0)
+        if size < 0 or total < size:
+            best, size = offsets, total
+        if size == max(pressures.values(), default=0):
+            break
+    return MemoryPlan(best, roots, size)
+
+
+def lower_bound(graph: Graph) -> int:
+    """Bytes that are needed at the same time, at the step that needs the most: no plan can do with less."""
+    return max(_pressures(buffers(graph, shared(graph))).values(), default=0)
+
+
+def _pressures(needed: Sequence[Buffer]) -> dict[str, int]:
+    """For each buffer, the most bytes that are needed at one time while it is, itself included."""
+    totals: dict[int, int] = {}
+    for each in needed:
+        for step in range(each.first, each.last + 1):
+            totals[step] = totals.get(step, 0) + _aligned(each.size)
+    return {each.name: max(totals[step] for step in range(each.first, each.last + 1)) for each in needed}
+
+
+def _placed(order: Sequence[Buffer]) -> dict[str, int]:
+    """First fit. Each step knows the buffers that are there then, so that only those are looked at."""
+    present: dict[int, list[tuple[int, int]]] = {}
     offsets: dict[str, int] = {}
-    for name in sorted(lives, key=lambda each: (-graph.values[each].bytes, lives[each], each)):
-        size = _aligned(graph.values[name].bytes)
-        offset = 0
-        for start, end, other in sorted(placed):
-            if _overlap(lives[name], lives[other]) and offset < end and start < offset + size:
-                offset = end
-        offsets[name] = offset
-        placed.append((offset, offset + size, name))
-    views = {name: offsets[root] for name, root in roots.items() if root in offsets}
-    return MemoryPlan({**views, **offsets}, roots, max((end for _, end, _ in placed), default=0))
+    for each in order:
+        steps = range(each.first, each.last + 1)
+        offset = _fit(sorted({place for step in steps for place in present.get(step, ())}), _aligned(each.size))
+        offsets[each.name] = offset
+        for step in steps:
+            present.setdefault(step, []).append((offset, offset + _aligned(each.size)))
+    return offsets
 
 
-def is_view(node: Node) -> bool:
-    """Whether a node's only output is its first input under another shape."""
-    # A Dropout with a third input may be in training mode: its operator says.
-    trained = node.operator == "Dropout" and node.has(2)
-    return node.operator in VIEWS and not any(node.outputs[1:]) and not trained
-
-
-def _roots(graph: Graph) -> dict[str, str]:
-    roots: dict[str, str] = {}
-    for node in graph.nodes:
-        if is_view(node):
-            roots[node.outputs[0]] = roots.get(node.inputs[0], node.inputs[0])
-    return roots
-
-
-def _lives(graph: Graph, roots: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """The first and last step of each value that is computed. Inputs and constants lie elsewhere."""
-    lives: dict[str, tuple[int, int]] = {}
-    for number, node in enumerate(graph.nodes):
-        names = [roots.get(each, each) for each in (*node.inputs, *node.outputs) if each]
-        for name in names:
-            first, _ = lives.get(name, (number, number))
-            lives[name] = (first, number)
-    for name in graph.outputs:
-        root = roots.get(name, name)
-        if root in lives:
-            lives[root] = (lives[root][0], len(graph.nodes))
-    computed = {name for node in graph.nodes for name in node.outputs if name}
-    return {name: life for name, life in lives.items() if name in computed and name not in roots}
-
-
-def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return one[0] <= other[1] and other[0] <= one[1]
+def _fit(taken: Sequence[tuple[int, int]], size: int) -> int:
+    offset = 0
+    for start, end in taken:
+        if start >= offset + size:
+            break
+        offset = max(offset, end)
+    return offset
 
 
 def _aligned(size: int) -> int:

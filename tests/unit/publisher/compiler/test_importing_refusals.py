@@ -165,7 +165,7 @@ BAD: dict[str, tuple[onnx.ModelProto | bytes, str]] = {
         "Field 'shape' of 'type' is required",
     ),
     "many nodes": (model(*[relu()] * (bounds.NODES + 1)), "too many nodes"),
-    "many inputs": (model(relu(), inputs=[vector("x"), *(vector(f"x{n}") for n in range(80))]), "too many inputs"),
+    "many inputs": (model(relu(), inputs=[vector("x"), *(vector(f"x{n}") for n in range(bounds.INPUTS))]), "too many inputs"),
 }
 
 
