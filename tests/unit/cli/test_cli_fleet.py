@@ -2,17 +2,24 @@
 
 import json
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from broker.embedded import Embedded
+from broker.threaded import ThreadedLink
 from sealedge.cli import main
+from sealedge.operations.parties.agent import build_agent
+from sealedge.operations.parties.publisher import build_publisher
+from sealedge.operations.parties.verifier import build_verifier
+from sealedge.operations.settings import AgentSettings, PublisherSettings, VerifierSettings
 from tests.support.wat_modules import ECHO, performing
 
 Run = Callable[..., tuple[int, str, str]]
@@ -120,6 +127,65 @@ def start_fleet(processes: Processes, run: Run) -> None:
     status, _, error = run(*publish)
     assert status == 0, error
     processes.start("publisher", "publisher", "serve", "--config", "f/publisher/publisher.toml")
+
+
+@pytest.fixture
+def fleet_here(run: Run) -> Iterator[None]:
+    """The same fleet with its parties in threads of this process, the enclave in place."""
+    with ExitStack() as closing:
+        url = closing.enter_context(Embedded()).url
+        init = ("init", "f", "--fleet", "plant", "--tee", "simulated", "--model", "echo", "--broker", url)
+        assert run(*init)[0] == 0
+        agent = Path("f/agents/agent-1/agent.toml")
+        agent.write_text('enclave = "in-place"\n' + agent.read_text())
+        Path("m.wasm").write_bytes(performing(ECHO))
+        Path("m.toml").write_text(DESCRIPTION)
+        assert (
+            run("publisher", "publish", "m.wasm", "--describe", "m.toml", "--config", "f/publisher/publisher.toml")[0]
+            == 0
+        )
+        verifying = VerifierSettings.load("f/verifier/verifier.toml")
+        publishing = PublisherSettings.load("f/publisher/publisher.toml")
+        running = AgentSettings.load(agent)
+        for settings, party in (
+            (verifying, build_verifier(verifying, closing, now=time.time())),
+            (publishing, build_publisher(publishing, closing, now=time.time())),
+            (running, build_agent(running, closing, now=time.time())),
+        ):
+            closing.enter_context(ThreadedLink(party, settings.connection, strict=True))
+        yield
+
+
+@pytest.mark.usefixtures("fleet_here")
+def test_a_fleet_in_one_process_from_init_to_receipts(run: Run) -> None:
+    """The quick twin of what follows."""
+    consumer = ("consumer", "--receipts", "receipts", "--config", "f/consumers/consumer-1/consumer.toml")
+    assert run(*consumer, "--timeout", "0.1")[0] == 0, "its session at the broker is there from now on"
+    Path("r.csv").write_text("x,y,z\n1,2,3\n4.5,5,-6\n")
+    send = ("sensor", "send", "r.csv", "--config", "f/sensors/sensor-1/sensor.toml", "--wait")
+    status, said, error = run(*send, str(SECONDS))
+    assert status == 0, error
+    answers = [json.loads(line) for line in said.splitlines()]
+    assert [each["output"]["y"] for each in answers] == [[1.0, 2.0, 3.0], [4.5, 5.0, -6.0]]
+    status, said, error = run(*consumer, "--count", "2", "--timeout", str(SECONDS))
+    assert status == 0, error
+    results = [json.loads(line) for line in said.splitlines()]
+    assert [(each["request"], each["labels"]) for each in results] == [
+        (answers[0]["request"], ["c"]),
+        (answers[1]["request"], ["b"]),
+    ]
+
+    verify = ("receipt", "verify", f"receipts/{answers[0]['request']}.receipt", "--fleet", "f", "--input", "in")
+    Path("in").write_bytes(struct.pack("<3f", 1, 2, 3))
+    status, said, error = run(*verify, "--json")
+    assert (status, json.loads(said)["contents_checked"]) == (0, ["input"]), error
+    Path("in").write_bytes(bytes(12))
+    assert run(*verify)[0] == 1
+    status, _, error = run("revoke", "measurement", json.loads(said)["measurement"], "--fleet", "f", "--publish")
+    assert status == 0, error
+    Path("in").write_bytes(struct.pack("<3f", 1, 2, 3))
+    assert "revoked" in run(*verify)[2]
+    assert run(*send, "0.5")[0] == 1, "nothing more is answered"
 
 
 @pytest.mark.slow
