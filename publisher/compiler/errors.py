@@ -14,6 +14,11 @@ class UnsupportedError(ConfigurationError):
         super().__init__(f"the operator {operator} {why}; {remedy}", finding=Finding("operator", remedy, operator))
         self.operator, self.why = operator, why
 
+    @property
+    def diagnostics(self) -> str:
+        """One line. The message says all that the finding does."""
+        return " ".join(f"{self.reason.value}: {self}".split())
+
 
 class MismatchError(SealedgeError):
     """The compiled model does not answer as the model does: nobody's input is wrong, and nothing is written."""

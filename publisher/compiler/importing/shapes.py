@@ -97,7 +97,7 @@ def _apply(info: onnx.ValueInfoProto, shape: Sequence[int], known: dict[str, int
 def _dimensions(info: onnx.ValueInfoProto) -> Sequence[Dimension]:
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
-        message = f"the model does not say how many dimensions the input {quoted(info.name)} has: give its shape"
+        message = f"the model does not say how many dimensions the input {quoted(info.name)} has: give its shape, with --shape"
         raise refused(message, "shape", "fixed", "unknown")
     if len(tensor.shape.dim) > RANK:
         raise refused(
@@ -114,7 +114,9 @@ def _fix(dimension: Dimension, owner: str, axis: int, known: dict[str, int], not
     if name not in known:
         place = f"the dimension {quoted(name)} of the input {quoted(owner)}"
         if not _is_batch("" if name == f"{owner}:{axis}" else name, axis):
-            raise refused(f"the model leaves {place} open: give its length", "length", "fixed", "open")
+            raise refused(
+                f"the model leaves {place} open: give its length, with --dim or --shape", "length", "fixed", "open"
+            )
         notes.append(f"{place} is a batch: fixed to 1")
     dimension.dim_value = known.get(name, 1)
 
