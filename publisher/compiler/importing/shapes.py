@@ -97,8 +97,8 @@ def _apply(info: onnx.ValueInfoProto, shape: Sequence[int], known: dict[str, int
 def _dimensions(info: onnx.ValueInfoProto) -> Sequence[Dimension]:
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
-        message = f"the model does not say how many dimensions the input {quoted(info.name)} has: give its shape, with --shape"
-        raise refused(message, "shape", "fixed", "unknown")
+        message = f"the model does not say how many dimensions the input {quoted(info.name)} has"
+        raise refused(f"{message}: give its shape, with --shape", "shape", "fixed", "unknown")
     if len(tensor.shape.dim) > RANK:
         raise refused(
             f"the input {quoted(info.name)} has too many dimensions", "dimensions", RANK, len(tensor.shape.dim)
