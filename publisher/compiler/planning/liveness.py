@@ -30,7 +30,9 @@ class Buffer:
 
 def is_view(node: Node) -> bool:
     """Whether a node's only output is its first input under another shape."""
-    return node.operator in VIEWS
+    # A Dropout with a third input may be in training mode: its operator says.
+    trained = node.operator == "Dropout" and node.has(2)
+    return node.operator in VIEWS and not any(node.outputs[1:]) and not trained
 
 
 def shared(graph: Graph) -> dict[str, str]:
