@@ -56,3 +56,20 @@ INLINE void sum_overlapping(const Patches p, const float *shares, const float *b
             }
         }
 }
+
+/* Where kernels do not overlap: each element of the output is that of one element of the input, so that products go
+   right to their places. `packed` has, line after line of the kernel and place after place in it (or a whole line at
+   once where `wide`), the weights of `own` channels. */
+INLINE void spread(const Patches p, const int wide, const float *image, const float *packed, const long packed_size,
+                   const float *bias, float *out, const long start, const int filters, const int channel, const int own,
+                   const Finish finish) {
+    const int at_once = wide ? p.kernel_width : 1, columns = own * at_once;
+    ROLLED for (int y = 0; y < p.height; y++) ROLLED for (int ky = 0; ky < p.kernel_height; ky++) {
+        const long line = start + (long)(y * p.kernel_height + ky) * p.out_width * filters;
+        ROLLED for (int kx = 0; kx < p.kernel_width; kx += at_once)
+            gemm(image + (long)y * p.width * p.channels, p.channels,
+                 packed + (ky * p.kernel_width + kx) / at_once * packed_size, bias, out,
+                 (long)p.kernel_width * filters, line + (long)kx * filters + channel, channel, p.width, columns, p.own,
+                 finish);
+    }
+}

@@ -1,6 +1,8 @@
 """Transposed convolution over channels-last images (`conv_transpose`): a product, then sums where results overlap."""
 
+from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +11,14 @@ from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 from publisher.compiler.operators.epilogue import finish_function
-from publisher.compiler.operators.packing import bias_pointer
+from publisher.compiler.operators.packing import bias_pointer, packed, packed_columns
 from publisher.compiler.operators.products import Product, emit_product
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.operators.window import MOST, Three, three
 from publisher.compiler.step import Step
+
+NARROWEST: Final = 4
+"""Of fewer channels, a whole line of the kernel is a row of the product."""
 
 
 @operator("conv_transpose")
@@ -33,29 +38,54 @@ def conv_transpose(node: Node, step: Step) -> None:
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
     finish = finish_function(node, step, ("Add r0 i2",) if node.has(2) and bias is None else ())
     lists = _lists(node, tuple(spatial), weights.shape[2:], out.shape[1:-1])
-    taps, own = prod(weights.shape[2:]), weights.shape[1]
-    shares = step.scratch(prod(spatial) * taps * own)
-    patches = ", ".join(
-        map(str, (*lists[0], channels, 0, channels, *(number for each in lists[1:] for number in each)))
-    )
+    own = weights.shape[1]
+    direct = _is_direct(lists)
+    space = "0" if direct else step.scratch(prod((*spatial, *weights.shape[1:])))
     step.line(f"for (int n = 0; n < {images}; n++) {{")
     for group in range(groups):
-        first, columns = group * own, group * (channels // groups)
-        given = f"({step.pointer(source.name)} + {columns} + n * {prod(spatial) * channels})"
-        matrix = _matrix(weights[columns : columns + channels // groups])
-        strides = ((channels, 1), (taps * own, 1))
-        product = Product("float32", prod(spatial), taps * own, channels // groups, *strides)
-        emit_product(step, product, given, "0", shares, matrix, "0", "unchanged")
-        added = bias_pointer(step, None if bias is None else bias[first : first + own])
-        start = f"n * {prod(out.shape[1:])}"
-        target = (step.pointer(out.name), start, out.shape[-1], first, own, finish)
-        step.call("sum_overlapping", f"(Patches){{{patches}}}", shares, added, *target)
+        first, size = group * (channels // groups), channels // groups
+        part = Part(weights[first : first + size], None if bias is None else bias[group * own : (group + 1) * own])
+        given = f"({step.pointer(source.name)} + {first} + n * {prod(source.shape[1:])})"
+        numbers = (*lists[0], channels, 0, size, *(number for each in lists[1:] for number in each))
+        target = (step.pointer(out.name), f"n * {prod(out.shape[1:])}", out.shape[-1], group * own, own, finish)
+        image = (f"(Patches){{{', '.join(map(str, numbers))}}}", given)
+        if direct:
+            _spread(step, part, image, target, own == out.shape[-1] < NARROWEST)
+        else:
+            matrix = np.ascontiguousarray(np.moveaxis(part.weights, 1, -1).reshape(size, -1))
+            strides = ((channels, 1), (matrix.shape[1], 1))
+            product = Product("float32", prod(spatial), matrix.shape[1], size, *strides)
+            emit_product(step, product, given, "0", space, matrix, "0", "unchanged")
+            step.call("sum_overlapping", image[0], space, bias_pointer(step, part.bias), *target)
     step.line("}")
 
 
-def _matrix(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[channels, own, …] as [channels, taps · own]."""
-    return np.ascontiguousarray(np.moveaxis(weights, 1, -1).reshape(weights.shape[0], -1))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a group multiplies, [channels, own, …], and adds."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+
+
+def _is_direct(lists: tuple[Three, ...]) -> bool:
+    """Whether kernels lie side by side, in two dimensions."""
+    source, kernel, strides, dilations, begin, out = lists
+    covered = tuple(size * stride for size, stride in zip(source, strides, strict=True))
+    flat = source[0] == kernel[0] == 1 and dilations == (1, 1, 1)
+    return flat and kernel == strides and begin == (0, 0, 0) and covered == out
+
+
+def _spread(step: Step, part: Part, given: tuple[str, str], target: tuple[str | int, ...], wide: bool) -> None:
+    channels, own, *kernel = part.weights.shape
+    _, height, width = three(kernel, 1)
+    columns = own * width if wide else own
+    weights = np.moveaxis(part.weights.reshape(channels, own, height, width), 1, -1).reshape(channels, -1, columns)
+    panels = np.concatenate([packed(np.ascontiguousarray(weights[:, each])) for each in range(weights.shape[1])])
+    bias = None if part.bias is None else np.tile(part.bias, columns // own)
+    size = channels * packed_columns(columns)
+    words = (step.constant(panels), size, bias_pointer(step, bias))
+    step.call("spread", given[0], int(wide), given[1], *words, *target)
 
 
 def _lists(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out: tuple[int, ...]) -> tuple[Three, ...]:

@@ -9,6 +9,8 @@ from publisher.compiler.operators.epilogue import instructions
 
 CHAIN: Final = "chain"
 PARTS: Final = ("first", "middle", "last")
+MOST_WEIGHTS: Final = 32 * 1024
+"""Products of more weights than this are better left alone: they would pass by once for every line."""
 
 
 def chains(graph: Graph) -> Graph:
@@ -83,8 +85,9 @@ def _is_pointwise(node: Node, graph: Graph) -> bool:
     if node.operator != "conv" or not _is_constant(node, graph) or node.integer("group", 1) != 1:
         return False
     source, out = graph.values[node.inputs[0]].shape, graph.values[node.outputs[0]].shape
-    plain = set(node.integers("strides")) <= {1} and not any(node.integers("pads"))
-    return len(source) == 4 and source[:-1] == out[:-1] and plain and graph.values[node.inputs[1]].shape[2:] == (1, 1)
+    weights = graph.values[node.inputs[1]]
+    plain = set(node.integers("strides")) <= {1} and not any(node.integers("pads")) and weights.shape[2:] == (1, 1)
+    return len(source) == 4 and source[:-1] == out[:-1] and plain and weights.size <= MOST_WEIGHTS
 
 
 def _is_constant(node: Node, graph: Graph) -> bool:
