@@ -34,25 +34,35 @@ struct attention {
     float *packed_k, *packed_v, *scores, *bias;
 };
 
-/* What is added to a query's products: 0, -inf or the mask's own. Returns whether it may see any key. */
-INLINE int attention_bias(const struct attention *a, int b, int h, int query) {
+/* The keys that a query may see, from *first to before the result, as far as lengths, windows and order say. */
+INLINE int keys_seen(const struct attention *a, int b, int query, int *first) {
     /* Lengths come from outside, and are compared with alone. */
     const int64_t most = a->keys + (int64_t)a->queries;
     int64_t length = a->lengths ? a->lengths[b] : a->keys;
     length = length < -most ? -most : length > most ? most : length;
     const int64_t position = query + (a->lengths ? length - a->queries : a->offset);
-    const long start = b * a->mask_strides[0] + h * a->mask_strides[1] + query * a->mask_strides[2];
-    int sees = 0;
-    for (int key = 0; key < a->keys; key++) {
-        int hidden = key >= length || (a->causal && key > position);
-        hidden |= (a->left >= 0 && position - key > a->left) || (a->right >= 0 && key - position > a->right);
-        float bias = 0.0f;
-        if (a->mask || a->mask_words) hidden |= key >= a->mask_keys;
-        if (!hidden && a->mask) bias = a->mask[start + key];
-        if (!hidden && a->mask_words) hidden = a->mask_words[start + key] == 0;
-        a->bias[key] = hidden ? -__builtin_inff() : bias;
-        sees |= a->bias[key] != -__builtin_inff();
+    int64_t start = 0, end = length < a->keys ? length : a->keys;
+    if ((a->mask || a->mask_words) && a->mask_keys < end) end = a->mask_keys;
+    if (a->causal && position + 1 < end) end = position + 1;
+    if (a->right >= 0 && position + a->right + 1 < end) end = position + a->right + 1;
+    if (a->left >= 0 && position - a->left > start) start = position - a->left;
+    *first = start < a->keys ? (int)start : a->keys;
+    return end > *first ? (int)end : *first;
+}
+
+/* What is added to a query's products: 0, -inf or the mask's own. Returns whether it may see any key. */
+INLINE int attention_bias(const struct attention *a, int b, int h, int query) {
+    const long mask = b * a->mask_strides[0] + h * a->mask_strides[1] + query * a->mask_strides[2];
+    const float nothing = -__builtin_inff();
+    int first, end = keys_seen(a, b, query, &first), sees = 0;
+    for (int key = 0; key < first; key++) a->bias[key] = nothing;
+    for (int key = first; key < end; key++) {
+        float bias = a->mask ? a->mask[mask + key] : 0.0f;
+        if (a->mask_words) bias = a->mask_words[mask + key] ? 0.0f : nothing;
+        a->bias[key] = bias;
+        sees |= bias != nothing;
     }
+    for (int key = end; key < a->keys; key++) a->bias[key] = nothing;
     return sees;
 }
 

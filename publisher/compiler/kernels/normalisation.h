@@ -16,15 +16,15 @@ struct moments {
 INLINE double row_sum(const float *row, int count, float centre, int power) {
     double total = 0.0;
     int i = 0;
-    while (i + 8 <= count) {
+    while (i + 16 <= count) {
         int end = i + SUMMED < count ? i + SUMMED : count;
-        f4 one = f4_all(0.0f), other = one;
-        for (; i + 8 <= end; i += 8) {
-            f4 a = f4_load(row + i) - centre, b = f4_load(row + i + 4) - centre;
-            one += power == 2 ? a * a : a;
-            other += power == 2 ? b * b : b;
-        }
-        total += (double)f4_sum(one + other);
+        f4 sum[4] = {};
+        for (; i + 16 <= end; i += 16)
+            for (int v = 0; v < 4; v++) {
+                f4 x = f4_load(row + i + 4 * v) - centre;
+                sum[v] += power == 2 ? x * x : x;
+            }
+        total += (double)f4_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     }
     for (; i < count; i++) total += (double)(power == 2 ? (row[i] - centre) * (row[i] - centre) : row[i] - centre);
     return total;

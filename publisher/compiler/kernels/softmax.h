@@ -41,8 +41,8 @@ INLINE float row_exponentials(float *to, const float *row, int count, float maxi
 /* Both [rows][count]; `to` may be `from`. */
 INLINE void softmax_rows(float *to, const float *from, int rows, int count) {
     for (int r = 0; r < rows; r++, to += count, from += count) {
-        float sum = row_exponentials(to, from, count, row_maximum(from, count));
-        for (int i = 0; i < count; i++) to[i] /= sum;
+        float factor = 1.0f / row_exponentials(to, from, count, row_maximum(from, count));
+        for (int i = 0; i < count; i++) to[i] *= factor;
     }
 }
 
@@ -77,14 +77,17 @@ INLINE void softmax_columns(float *to, const float *from, int outer, int length,
         for (int start = 0; start < inner; start += COLUMNS) {
             int wide = inner - start < COLUMNS ? inner - start : COLUMNS;
             column_exponentials(to + start, from + start, length, inner, wide, most, sum);
-            if (logarithm) f4_map(sum, sum, wide, f4_log);
+            if (logarithm)
+                f4_map(sum, sum, wide, f4_log);
+            else
+                for (int i = 0; i < wide; i++) sum[i] = 1.0f / sum[i];
             for (int l = 0; l < length; l++) {
                 float *row = to + (long)l * inner + start;
                 const float *source = from + (long)l * inner + start;
                 if (logarithm)
                     for (int i = 0; i < wide; i++) row[i] = (source[i] - most[i]) - sum[i];
                 else
-                    for (int i = 0; i < wide; i++) row[i] /= sum[i];
+                    for (int i = 0; i < wide; i++) row[i] *= sum[i];
             }
         }
 }

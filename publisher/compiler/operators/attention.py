@@ -72,8 +72,8 @@ def _seen(node: Node, step: Step, q: Heads, k: Heads) -> dict[str, str]:
     fields = {
         "offset": literal(past),
         "causal": literal(int(node.integer("is_causal", 0) != 0)),
-        "left": literal(max(-1, node.integer("left_window_size", -1))),
-        "right": literal(max(-1, node.integer("right_window_size", -1))),
+        "left": literal(_window(node, "left", k.length)),
+        "right": literal(_window(node, "right", k.length)),
     }
     if node.has(6):
         lengths = step.value(node.inputs[6])
@@ -96,6 +96,12 @@ def _seen(node: Node, step: Step, q: Heads, k: Heads) -> dict[str, str]:
     fields["mask_strides"] = listed(tuple(each * mask.shape[-1] for each in strides))
     fields["mask_keys"] = literal(mask.shape[-1])
     return fields
+
+
+def _window(node: Node, side: str, keys: int) -> int:
+    """How many keys are seen on a side; -1 for all."""
+    size = node.integer(f"{side}_window_size", -1)
+    return size if 0 <= size < 2 * keys else -1 if size < 0 else 2 * keys
 
 
 def _functions(node: Node, step: Step, q: Heads) -> dict[str, str]:

@@ -43,8 +43,11 @@ def _affine(node: Node, step: Step, channels: int, statistics: tuple[str, ...]) 
     known = [step.graph.values[each].data for each in names if each in step.graph.values]
     if len(known) == len(names) and all(each is not None for each in known):
         scale, bias, mean, variance = (np.asarray(each, np.float64).ravel() for each in known)
-        factor = scale / np.sqrt(variance + epsilon)
-        return step.constant(factor.astype(np.float32)), step.constant((bias - mean * factor).astype(np.float32))
+        # A variance below 0 gives NaN, as it does at run time.
+        with np.errstate(all="ignore"):
+            factor = scale / np.sqrt(variance + epsilon)
+            offset = (bias - mean * factor).astype(np.float32)
+            return step.constant(factor.astype(np.float32)), step.constant(offset)
     pointers = [step.pointer(each) if each in step.graph.values else each for each in names]
     made = step.scratch(channels), step.scratch(channels)
     step.line(
