@@ -5,21 +5,27 @@ stdout  │ one line of JSON for the model, then for each input; after an answer
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from publisher.compiler.importing.binding import bind_inputs
+from publisher.compiler.importing.bounds import CHILD_COPIES
+from publisher.compiler.importing.child import bound
 from publisher.compiler.importing.external import embed_external_data
 from publisher.compiler.importing.parsing import parse_untrusted
 from publisher.compiler.importing.precision import widen
+
+PROCESSOR_SECONDS: Final = 3600
+"""For all answers together; who asks waits `reference.ANSWER_SECONDS` for each."""
+DATA_BYTES: Final = 2**33
+"""What onnxruntime may use besides `CHILD_COPIES` times the model."""
 
 Tensors = list[tuple[str, str, tuple[int, ...]]]
 """Name, numpy's name of the type, shape."""
@@ -27,11 +33,11 @@ Tensors = list[tuple[str, str, tuple[int, ...]]]
 
 def answer_standard_input() -> None:
     """Serve until stdin ends."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     # What onnxruntime and its parts print must not end up among the answers.
     sys.stdout = sys.stderr
     asked = json.loads(source.readline())
+    bound(PROCESSOR_SECONDS, DATA_BYTES + CHILD_COPIES * asked["bytes"])
     inputs: Tensors = [(name, dtype, tuple(shape)) for name, dtype, shape in asked["inputs"]]
     try:
         session = _session(_as_imported(source.read(asked["bytes"]), asked))

@@ -24,7 +24,7 @@ from broker.children import find_mosquitto
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text("utf-8")
 PORT = "18830"
-SECONDS = 120
+SECONDS = 240
 WATCHING_SECONDS = 4
 OPTIONAL = "mosquitto_sub"
 """A program that the README uses, and that sealedge does not need."""
