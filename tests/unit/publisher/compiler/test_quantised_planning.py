@@ -101,8 +101,8 @@ def test_convolutions_with_what_follows_them() -> None:
 def test_sums_products_means_and_joined_tensors() -> None:
     written = Written(x=image(1, 8, 6, 6), y=image(1, 8, 6, 6), z=image(8, 1, 1))
     x, y, z = written.quanta("x"), written.quanta("y", 0.03, -5, "int8"), written.quanta("z", 0.02, 100)
-    written.output(written.quanta(written.node("Add", x, y), 0.04, 120))
-    written.output(written.quanta(written.node("Mul", z, x), 0.04, 120))
+    written.output(written.quanta(written.node("Add", x, y), 0.0413, 120))
+    written.output(written.quanta(written.node("Mul", z, x), 0.0413, 120))
     written.output(written.quanta(written.node("Concat", x, y, axis=1), 0.03, 120))
     written.output(written.quanta(written.node("GlobalAveragePool", x), 0.01, 128))
     pool = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
