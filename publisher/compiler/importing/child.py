@@ -7,18 +7,16 @@ take minutes or fill the memory, here and nowhere else.
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cbor2
 
 from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.importing.isolation import REFUSED
 from publisher.compiler.importing.preparing import prepared
 from publisher.compiler.importing.transfer import encode
 from publisher.compiler.importing.wishes import Wishes
-
-REFUSED: Final = 3
-"""The exit status when standard output says why."""
 
 
 def answer_standard_input(processor_seconds: str, data_bytes: str) -> None:

@@ -12,6 +12,7 @@ from publisher.compiler.importing.bounds import CHILD_BYTES, CHILD_COPIES, CHILD
 from publisher.compiler.importing.refusing import explained, one_line, refused
 
 REFUSED: Final = 3
+"""The child's exit status when standard output says why."""
 PYTHON_EXCEPTION: Final = 1
 
 # `-I` keeps the working directory and the environment from choosing what is imported; the path is the parent's.

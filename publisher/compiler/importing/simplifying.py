@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import onnx
 
-from publisher.compiler.importing.parsing import DOMAINS, EXTENSION, graphs
+from publisher.compiler.importing.parsing import DOMAINS, EXTENSION, REFUSED, graphs
 
 KEPT: Final = frozenset({"Attention", "GroupNormalization", "MeanVarianceNormalization", "RotaryEmbedding"})
 """Operators that onnxruntime may write as many: the compiler computes them at once."""
 
 
 def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model after `ORT_ENABLE_BASIC`; as it was where onnxruntime does not take it, or would use its own operators.
+    """The model after `ORT_ENABLE_BASIC`; as it was where onnxruntime refuses it, or puts in operators of its own.
 
+    Loops too: it makes them of operators that it has no code for.
     Shapes that onnxruntime inferred come along.
     """
     try:
@@ -44,7 +45,8 @@ def _names(model: onnx.ModelProto) -> set[str]:
 
 
 def _extensions(model: onnx.ModelProto) -> set[str]:
-    return {node.op_type for graph in graphs(model.graph) for node in graph.node if node.domain not in DOMAINS}
+    nodes = [node for graph in graphs(model.graph) for node in graph.node]
+    return {node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type in REFUSED}
 
 
 def _same_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
@@ -57,5 +59,5 @@ def _same_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
 
 
 def has_extensions(model: onnx.ModelProto) -> bool:
-    """Whether operators of onnxruntime's own are in the model; ONNX infers no shapes for them."""
-    return any(node.domain == EXTENSION for graph in graphs(model.graph) for node in graph.node)
+    """Whether operators are in the model for which ONNX infers no shapes: onnxruntime's own, and most of ai.onnx.ml."""
+    return any(node.domain in {EXTENSION, "ai.onnx.ml"} for graph in graphs(model.graph) for node in graph.node)

@@ -89,7 +89,10 @@ BAD: dict[str, tuple[onnx.ModelProto | bytes, str]] = {
     "truncated": (GOOD[: len(GOOD) // 2], "no ONNX model, or it was cut short"),
     "no outputs": (model(relu(), outputs=[]), "no outputs"),
     "no operator set": (edited(lambda m: m.ClearField("opset_import")), "no ONNX model"),
-    "an operator set twice": (model(relu(), sets=[helper.make_opsetid("", 21)] * 2), "an operator set twice"),
+    "an operator set in two versions": (
+        model(relu(), sets=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx", 20)]),
+        "of an operator set",
+    ),
     "an operator set of tomorrow": (model(relu(), sets=[helper.make_opsetid("", 999)]), "newer than this compiler"),
     "an unknown operator": (model(helper.make_node("Magic", ["x"], ["y"])), "No Op registered for Magic"),
     "an unknown domain": (
@@ -165,7 +168,10 @@ BAD: dict[str, tuple[onnx.ModelProto | bytes, str]] = {
         "Field 'shape' of 'type' is required",
     ),
     "many nodes": (model(*[relu()] * (bounds.NODES + 1)), "too many nodes"),
-    "many inputs": (model(relu(), inputs=[vector("x"), *(vector(f"x{n}") for n in range(bounds.INPUTS))]), "too many inputs"),
+    "many inputs": (
+        model(relu(), inputs=[vector("x"), *(vector(f"x{n}") for n in range(bounds.INPUTS))]),
+        "too many inputs",
+    ),
 }
 
 
