@@ -3,12 +3,12 @@
 Among them are those whose tensors are all float32, float64, integers or booleans; tests of strings, sequences,
 optionals, and of floats of 16 bits or fewer are not counted. Where a test hands an operator's parameters (axes,
 shapes, k, pads, …) to the graph at run time, they are bound as constants with the test's own data: that is how
-exporters write models, and what fixed shapes need.
+exporters write models, and what fixed shapes need. So are a convolution's weights.
 """
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -39,8 +39,9 @@ PARAMETERS = {
 """Which inputs of an operator decide shapes or what is computed. Besides, those of all reductions."""
 LEAST_ATOL = {"DFT": 1e-6}
 """What some tests expect is rounded at each stage of a fast transform: off by 2e-7 where the answer is 0."""
+WEIGHTS = {"Conv": (1, 2), "ConvTranspose": (1, 2), "CausalConvWithState": (1, 2)}
 MAX_BOUND = 64
-"""A parameter is a number or a short list."""
+"""A parameter is a number or a short list. Weights are of any shape."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ def _case(test: TestCase, operator: str) -> Case:
     ((inputs, outputs),) = test.data_sets
     model = onnx.ModelProto.FromString(test.model.SerializeToString())
     given = {info.name: np.asarray(each) for info, each in zip(model.graph.input, inputs, strict=True)}
-    bound = {name for name in _parameters(model.graph) if name in given and _is_short(given[name])}
+    bound = {name for name in _origins(model.graph, _parameters_of) if name in given and _is_short(given[name])}
+    bound |= {
+        name for name in _origins(model.graph, _weights_of) if name in given and name != model.graph.input[0].name
+    }
     for info in [each for each in model.graph.input if each.name in bound]:
         model.graph.input.remove(info)
         model.graph.initializer.append(numpy_helper.from_array(given.pop(info.name), info.name))
@@ -107,10 +111,10 @@ def _case(test: TestCase, operator: str) -> Case:
     return Case(test.name, operator, model, given, [np.asarray(each) for each in outputs], test.rtol, atol)
 
 
-def _parameters(graph: onnx.GraphProto) -> set[str]:
-    """The values from which parameters are computed, without those of which only the shape is read."""
+def _origins(graph: onnx.GraphProto, inputs_of: Callable[[onnx.NodeProto], list[str]]) -> set[str]:
+    """The values from which some inputs are computed, without those of which only the shape is read."""
     makers = {name: each for each in graph.node for name in each.output}
-    waiting = [name for each in graph.node for name in _parameters_of(each)]
+    waiting = [name for each in graph.node for name in inputs_of(each)]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -124,6 +128,10 @@ def _parameters(graph: onnx.GraphProto) -> set[str]:
 def _parameters_of(node: onnx.NodeProto) -> list[str]:
     places = (1,) if node.op_type.startswith("Reduce") else PARAMETERS.get(node.op_type, ())
     return [name for place, name in enumerate(node.input) if place in places and name]
+
+
+def _weights_of(node: onnx.NodeProto) -> list[str]:
+    return [name for place, name in enumerate(node.input) if place in WEIGHTS.get(node.op_type, ()) and name]
 
 
 def _is_short(array: NDArray[Any]) -> bool:

@@ -1,107 +1,31 @@
-"""Run onnx's node tests: `python -m tests.conformance.onnx_nodes [--only REGEX] [--json]`.
+"""Run onnx's node tests: `python -m tests.conformance.onnx_nodes [--only REGEX] [--json] [--write PAGE]`."""
 
-Each test's model is imported, planned and written like any other; many of them then make one module, so that the C
-compiler starts rarely. A module that fails is halved until the test that is at fault stands alone.
-"""
+import argparse
+import sys
+from pathlib import Path
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from protocol.errors import ConfigurationError
-from publisher.compiler.emission import emit
-from publisher.compiler.graph import Graph
-from tests.conformance.onnx_cases import Case
-from tests.support.compiling import compiled, graph_of, together
-
-TOGETHER = 40
-PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
+from tests.conformance.onnx_cases import collect
+from tests.conformance.onnx_report import as_json, as_page, as_table, report
+from tests.conformance.onnx_running import FAILED, outcomes
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a test, and why."""
-
-    name: str
-    operator: str
-    verdict: str
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A test whose graph can be written."""
-
-    case: Case
-    graph: Graph
-
-
-def outcomes(cases: Sequence[Case], workers: int = 2) -> list[Outcome]:
-    """Every test's, in their order."""
-    found: dict[str, Outcome] = {}
-    ready: list[Ready] = []
-    for case in cases:
-        prepared = _prepared(case)
-        if isinstance(prepared, Ready):
-            ready.append(prepared)
-        else:
-            found[case.name] = prepared
-    with ThreadPoolExecutor(workers) as pool:
-        for some in pool.map(_ran, [ready[at : at + TOGETHER] for at in range(0, len(ready), TOGETHER)]):
-            found |= {each.name: each for each in some}
-    return [found[case.name] for case in cases]
+def main(arguments: list[str] | None = None) -> int:
+    """Print what became of the tests; 1 when one fails, which a refusal is not."""
+    parser = argparse.ArgumentParser(prog="onnx_nodes", description="Run the node tests of the onnx package.")
+    parser.add_argument("--only", default="", metavar="REGEX", help="tests in whose name or operator it is found")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the page of all operators")
+    asked = parser.parse_args(arguments)
+    found = outcomes(collect(asked.only))
+    counted = report(found)
+    if asked.write:
+        asked.write.write_text(as_page(counted), encoding="utf-8")
+    for each in found:
+        if each.verdict == FAILED:
+            print(f"{each.name}: {each.why}", file=sys.stderr)
+    print(as_json(counted, found) if asked.json else as_table(counted))
+    return int(counted.count(FAILED) > 0)
 
 
-def _prepared(case: Case) -> Ready | Outcome:
-    try:
-        graph = graph_of(case.model)
-        emit(graph)
-    except ConfigurationError as refused:
-        return Outcome(case.name, case.operator, UNSUPPORTED, str(refused))
-    except Exception as fault:
-        # Whatever it is, it is this test's, and the others go on.
-        return Outcome(case.name, case.operator, FAILED, f"{type(fault).__name__}: {fault}")
-    return Ready(case, graph)
-
-
-def _ran(batch: Sequence[Ready]) -> list[Outcome]:
-    try:
-        answers = _answers(batch)
-    except Exception as fault:
-        if len(batch) == 1:
-            return [Outcome(batch[0].case.name, batch[0].case.operator, FAILED, f"{type(fault).__name__}: {fault}")]
-        middle = len(batch) // 2
-        return [*_ran(batch[:middle]), *_ran(batch[middle:])]
-    return [_judged(each.case, answer) for each, answer in zip(batch, answers, strict=True)]
-
-
-def _answers(batch: Sequence[Ready]) -> list[list[NDArray[Any]]]:
-    """What one module with all these graphs answers, for each."""
-    answers = iter(
-        compiled(together([each.graph for each in batch]))([array for each in batch for array in _inputs(each)])
-    )
-    return [[next(answers) for _ in each.graph.outputs] for each in batch]
-
-
-def _inputs(ready: Ready) -> list[NDArray[Any]]:
-    return [ready.case.inputs[name] for name in ready.graph.inputs]
-
-
-def _judged(case: Case, found: list[NDArray[Any]]) -> Outcome:
-    try:
-        for one, expected in zip(found, case.outputs, strict=True):
-            _compare(one, expected, case)
-    except (AssertionError, ValueError) as wrong:
-        return Outcome(case.name, case.operator, FAILED, " ".join(str(wrong).split())[:300])
-    return Outcome(case.name, case.operator, PASSED)
-
-
-def _compare(found: NDArray[Any], expected: NDArray[Any], case: Case) -> None:
-    """By the test's own tolerances; integers and booleans exactly."""
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-    tolerant = expected.dtype.kind == "f"
-    np.testing.assert_allclose(found, expected, rtol=case.rtol * tolerant, atol=case.atol * tolerant)
+if __name__ == "__main__":
+    sys.exit(main())

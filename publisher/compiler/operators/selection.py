@@ -1,11 +1,9 @@
-"""Which elements are the largest or smallest, and what is chosen by constants."""
+"""Which elements are the largest or smallest."""
 
 from typing import Final
 
-from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, nest
-from publisher.compiler.operators.moving import Walk, copy, table, whole
 from publisher.compiler.operators.parameters import axis_of, check, numbers
 from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type
 from publisher.compiler.operators.registry import operator
@@ -80,22 +78,3 @@ def top_k(node: Node, step: Step) -> None:
 
 def _without(strides: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return strides[:axis] + strides[axis + 1 :]
-
-
-@operator("Compress")
-def compress(node: Node, step: Step) -> None:
-    """ONNX Compress by a constant condition: otherwise nobody knows how large the output is."""
-    source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
-    condition = step.value(node.inputs[1]).data
-    if condition is None:
-        raise UnsupportedError("Compress", "has a condition that is computed", "multiply by a mask instead")
-    chosen = [int(each) for each in condition.reshape(-1).nonzero()[0]]
-    flat = "axis" not in node.attributes
-    shape = (source.size,) if flat else source.shape
-    axis = 0 if flat else axis_of(node, node.integer("axis", 0), len(shape))
-    check(all(each < shape[axis] for each in chosen), node, "the condition is longer than the input")
-    to = (*shape[:axis], len(chosen), *shape[axis + 1 :])
-    check(out.shape == to and source.dtype == out.dtype, node, "the output is of another shape or type")
-    strides = row_major(shape)
-    offsets = table(step, [each * strides[axis] for each in chosen])
-    copy(step, to, whole(out), Walk(source, (*strides[:axis], offsets, *strides[axis + 1 :])))
