@@ -92,6 +92,23 @@ INLINE void softmax_columns(float *to, const float *from, int outer, int length,
         }
 }
 
+/* The same of double precision, column by column. */
+INLINE void softmax_doubles(double *to, const double *from, int outer, int length, int inner, int logarithm) {
+    for (int o = 0; o < outer; o++, to += (long)length * inner, from += (long)length * inner)
+        for (int i = 0; i < inner; i++) {
+            double most = -__builtin_inf(), sum = 0.0;
+            for (int l = 0; l < length; l++) {
+                double x = from[(long)l * inner + i];
+                most = most >= x ? most : x;
+            }
+            for (int l = 0; l < length; l++) sum += exp(from[(long)l * inner + i] - most);
+            for (int l = 0; l < length; l++) {
+                double x = from[(long)l * inner + i] - most;
+                to[(long)l * inner + i] = logarithm ? x - log(sum) : exp(x) / sum;
+            }
+        }
+}
+
 /* 1 at the first maximum of each column, 0 elsewhere; [outer][length][inner]. */
 INLINE void hardmax_columns(float *to, const float *from, int outer, int length, int inner) {
     for (int o = 0; o < outer; o++, to += (long)length * inner, from += (long)length * inner)

@@ -14,21 +14,25 @@ ALONG_ONE_AXIS = 13
 
 @operator("Softmax", "LogSoftmax", "Hardmax")
 def softmax(node: Node, step: Step) -> None:
-    """ONNX Softmax, LogSoftmax and Hardmax of float32."""
+    """ONNX Softmax and LogSoftmax of float32 and float64, Hardmax of float32."""
     value = step.value(node.inputs[0])
-    if value.dtype != "float32":
+    double = value.dtype == "float64" and node.operator != "Hardmax"
+    if value.dtype != "float32" and not double:
         raise UnsupportedError(node.operator, f"of {value.dtype} is not known", "cast to float32 before it")
     if value.size == 0:
         return
     outer, length, inner = _split(node, value.shape)
     step.include("softmax.h")
     tensors = step.pointer(node.outputs[0]), step.pointer(value.name)
-    if node.operator == "Hardmax":
+    logarithm = int(node.operator == "LogSoftmax")
+    if double:
+        step.call("softmax_doubles", *tensors, outer, length, inner, logarithm)
+    elif node.operator == "Hardmax":
         step.call("hardmax_columns", *tensors, outer, length, inner)
     elif inner == 1:
-        step.call("softmax_rows" if node.operator == "Softmax" else "log_softmax_rows", *tensors, outer, length)
+        step.call("log_softmax_rows" if logarithm else "softmax_rows", *tensors, outer, length)
     else:
-        step.call("softmax_columns", *tensors, outer, length, inner, int(node.operator == "LogSoftmax"))
+        step.call("softmax_columns", *tensors, outer, length, inner, logarithm)
 
 
 def _split(node: Node, shape: tuple[int, ...]) -> tuple[int, int, int]:
