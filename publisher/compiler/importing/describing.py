@@ -3,6 +3,9 @@
 from typing import Any, Final
 
 import onnx
+from onnx import helper
+
+from publisher.compiler.importing.describing_ml import Described, outputs_of
 
 LIKE_ITS_INPUT: Final = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 """Inferred through their functions, which fail where attributes have their defaults or sizes are left to a Reshape."""
@@ -16,19 +19,35 @@ DEFAULTS: Final[dict[str, tuple[str, Any]]] = {
 
 def described(model: onnx.ModelProto) -> bool:
     """Say which type and shape such outputs have, in place, where their input's are known; whether any was added."""
-    graph = model.graph
-    known = {each.name: each for each in (*graph.input, *graph.value_info) if each.type.tensor_type.HasField("shape")}
+    known = _known(model.graph)
     added = False
-    for node in graph.node:
-        if node.op_type not in LIKE_ITS_INPUT or node.domain or node.output[0] in known:
-            continue
-        source = known.get(node.input[0])
-        if source is not None:
-            info = onnx.ValueInfoProto(name=node.output[0], type=source.type)
-            graph.value_info.append(info)
-            known[info.name] = info
-            added = True
+    for node in model.graph.node:
+        like = node.op_type in LIKE_ITS_INPUT and not node.domain and node.input[0] in known
+        outputs = (known[node.input[0]],) if like else outputs_of(node, known)
+        for name, (elem, shape) in zip(node.output, outputs, strict=False):
+            if name and name not in known:
+                known[name] = (elem, shape)
+                _say(model.graph, helper.make_tensor_value_info(name, elem, shape))
+                added = True
     return added
+
+
+def _known(graph: onnx.GraphProto) -> dict[str, Described]:
+    """Values whose type and whole shape are said."""
+    found: dict[str, Described] = {each.name: (each.data_type, tuple(each.dims)) for each in graph.initializer}
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        tensor = info.type.tensor_type
+        if tensor.HasField("shape") and all(each.HasField("dim_value") for each in tensor.shape.dim):
+            found[info.name] = (tensor.elem_type, tuple(each.dim_value for each in tensor.shape.dim))
+    return found
+
+
+def _say(graph: onnx.GraphProto, info: onnx.ValueInfoProto) -> None:
+    said = [each for each in (*graph.value_info, *graph.output) if each.name == info.name]
+    for each in said:
+        each.CopyFrom(info)
+    if not said:
+        graph.value_info.append(info)
 
 
 def with_defaults(model: onnx.ModelProto) -> None:

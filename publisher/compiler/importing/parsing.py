@@ -56,9 +56,9 @@ def branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _check_versions(model: onnx.ModelProto) -> None:
-    domains = [_domain(each.domain) for each in model.opset_import]
-    if len(set(domains)) != len(domains):
-        raise refused("the model imports an operator set twice", "operator sets", "each once", "one twice")
+    sets = {(_domain(each.domain), each.version) for each in model.opset_import}
+    if len({domain for domain, _ in sets}) != len(sets):
+        raise refused("the model imports two versions of an operator set", "operator sets", "one version", "two")
     for each in model.opset_import:
         newest = DOMAINS.get(_domain(each.domain))
         if newest is not None and not 1 <= each.version <= newest:

@@ -9,6 +9,7 @@ import onnx
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing.binding import bind_inputs
 from publisher.compiler.importing.building import graph_of
+from publisher.compiler.importing.classes import classes_as_numbers
 from publisher.compiler.importing.extensions import standardise
 from publisher.compiler.importing.external import embed_external_data
 from publisher.compiler.importing.functions import inlined
@@ -34,11 +35,14 @@ class Prepared:
 
     def graph(self) -> Graph:
         """The graph. Raises `UnsupportedError` where a shape is not known."""
-        return graph_of(self.model, self.inputs, self.labels, self.notes)
+        with explained("the model cannot be read"):
+            return graph_of(self.model, self.inputs, self.labels, self.notes)
 
 
-def checked(data: bytes, folder: Path | None) -> onnx.ModelProto:
+def checked(data: bytes, folder: Path | None) -> tuple[onnx.ModelProto, Mapping[str, tuple[str, ...]]]:
     """A model whose constants are inside it, its functions in the place of their calls, its nodes in order.
+
+    Classes by name are numbers in it; their names come along, by output.
 
     Raises `ConfigurationError`.
     """
@@ -52,17 +56,18 @@ def checked(data: bytes, folder: Path | None) -> onnx.ModelProto:
     model = inlined(model)
     check_operators(model)
     standardise(model)
+    labels = classes_as_numbers(model)
     check_structure(model)
     sort(model.graph)
     with explained("the model is not valid ONNX"):
         onnx.checker.check_model(model)
-    return model
+    return model, labels
 
 
 def prepared(data: bytes, wishes: Wishes) -> Prepared:
     """The model ready to become a graph. Raises `ConfigurationError` alone, whatever the bytes."""
     with explained("the model cannot be read"):
-        model = checked(data, wishes.folder)
+        model, labels = checked(data, wishes.folder)
         notes = widen(model)
         bind_inputs(model.graph, wishes.constants)
         outputs = declared_outputs(model.graph)
@@ -71,4 +76,4 @@ def prepared(data: bytes, wishes: Wishes) -> Prepared:
         model = decided(model)
         model = settled(simplified(model) if wishes.simplify else model)
         check_outputs(model.graph, outputs)
-        return Prepared(model, inputs, {}, tuple(notes))
+        return Prepared(model, inputs, labels, tuple(notes))

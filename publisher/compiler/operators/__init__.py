@@ -18,8 +18,10 @@ FAMILIES: Final = (
     "convolution",
     "einsum",
     "elementwise",
+    "encoders",
     "fused",
     "indexing",
+    "linear_models",
     "mathematics",
     "matrix",
     "movement",
@@ -38,7 +40,9 @@ FAMILIES: Final = (
     "sequences",
     "signal",
     "softmax",
+    "support_vectors",
     "transposed",
+    "trees",
 )
 """The files beside this one that register operators."""
 
