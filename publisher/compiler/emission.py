@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Finding
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph, Node
 from publisher.compiler.importing.refusing import one_line
@@ -29,6 +29,8 @@ from publisher.compiler.step import Step
 
 KERNELS: Final = Path(__file__).with_name("kernels")
 WEIGHTS: Final = "weights.bin"
+MEMORY: Final = 2**31
+"""Bytes that the enclave grants a module at most (guests/README.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,10 @@ def _program(
         "};",
         *(f"static unsigned char {name}[{size} + 1] ALIGNED;" for name, size in written.sizes.items()),
     ]
+    total = sum(written.sizes.values()) + len(written.weights) + sum(sizes.values())
+    if total > MEMORY:
+        finding = Finding("bytes", f"at most {MEMORY}", str(total))
+        raise ConfigurationError("the model needs more memory than a module can have", finding=finding)
     source = "\n".join([*head, *places.declarations, *written.definitions, *written.lines, *interface, ""])
     arena, scratch = written.sizes["arena"] + written.sizes["kept"], written.sizes["scratch"]
     return Program(source, bytes(written.weights), sizes["input"], sizes["output"], arena, scratch, exports)

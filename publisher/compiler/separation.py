@@ -27,6 +27,8 @@ SHAPED: Final = frozenset({"Reshape", "Expand"})
 
 SEPARATOR: Final = "\x1f"
 """In no name of a model, so that names made with it are new."""
+LONGEST: Final = 2**31 - 1
+"""An end that exporters write for no end."""
 UNKNOWN: Final = "unknown"
 """A constant that depends on the length in some way."""
 
@@ -131,12 +133,22 @@ def _recurrent_batch(place: Place) -> dict[str, Kind]:
 
 def _is_last(place: Place) -> bool:
     """Whether a node takes the last element of the dimension, as models do that judge a whole sequence."""
-    node = place.node
-    index, axis = place.constant(1), place.axis(0)
-    if node.operator != "Gather" or index is None or axis is None:
+    node, axis = place.node, place.axis(0)
+    if axis is None or place.out() is not None:
         return False
-    along = node.integer("axis", 0) % place.rank(0) == axis
-    return along and index.size == 1 and int(index.ravel()[0]) == -1 and place.out() is None
+    if node.operator == "Gather":
+        return node.integer("axis", 0) % place.rank(0) == axis and _ones(place, 1) == -1
+    if node.operator == "Slice" and node.version >= 10:
+        axes, steps = _ones(place, 3), _ones(place, 4) if node.has(4) else 1
+        to_the_end = (_ones(place, 2) or 0) >= LONGEST
+        return axes is not None and axes % place.rank(0) == axis and _ones(place, 1) == -1 and to_the_end and steps == 1
+    return False
+
+
+def _ones(place: Place, number: int) -> int | None:
+    """The only element of a fixed constant."""
+    data = place.constant(number)
+    return int(data.ravel()[0]) if data is not None and data.size == 1 else None
 
 
 def part(separation: Separation, count: int) -> Graph:

@@ -78,6 +78,8 @@ def _refusal(answer: bytes) -> ConfigurationError:
 def _fault(status: int, words: bytes, seconds: int) -> ConfigurationError:
     """Of a child that a signal, its limits or Python ended."""
     last = words.rstrip().rpartition(b"\n")[2].decode(errors="replace")
+    if status == PYTHON_EXCEPTION and last.startswith("ModuleNotFoundError"):
+        return refused(f"building models needs the extra `build` (pip install 'sealedge[build]'): {one_line(last)}")
     if status == PYTHON_EXCEPTION and "MemoryError" not in last:
         return refused(f"the importer does not run: {one_line(last)}")
     if status in {-9, -24}:  # SIGKILL and SIGXCPU are how the limit of time ends a process

@@ -114,16 +114,30 @@ def test_a_recurrent_network_takes_sequences() -> None:
         node("Squeeze", "all two", "s"),
         node("Gemm", "s v", "y"),
         node("Gather", "y last", "z", axis=0),
+        node("Slice", "s minus far nil", "end"),
     ]
     weights = {"w": numbers(1, 20, 3), "r": numbers(1, 20, 5), "b": numbers(1, 40), "v": numbers(5, 2)}
     weights |= {"w3": numbers(1, 15, 3), "r3": numbers(1, 15, 5)}
     axes = {"one": np.array([1]), "two": np.array([1, 2]), "last": np.array(-1)}
+    axes |= {"minus": np.array([-1]), "far": np.array([2**63 - 1]), "nil": np.array([0])}
     shapes: dict[str, Shape] = {"x": ["T", 3], "h": [1, 1, 5], "c": [1, 1, 5]}
-    data = model(nodes, shapes, "y hn cn z also", **weights, **axes)
+    data = model(nodes, shapes, "y hn cn z also end", **weights, **axes)
     repeated = imported(data, "T", 32)
     assert (repeated.loops, repeated.axes["y"], repeated.axes["hn"]) == (True, 0, None)
     states = {"h": numbers(1, 1, 5), "c": numbers(1, 1, 5) + 1}
     run(data, repeated, lambda count: {"x": numbers(count, 3), **states}, [1, 2, 8, 15, 32])
+
+
+def test_the_dimension_may_stand_behind_others() -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 2, 0]),
+        node("Add", "t w", "a"),
+        node("Transpose", "a", "y", perm=[2, 1, 0]),
+    ]
+    data = model(nodes, {"x": [3, "T", 5], "w": [1]}, "y t")
+    repeated = imported(data, "T", 20)
+    assert (repeated.loops, repeated.axes) == (True, {"x": 1, "w": None, "y": 2, "t": 0})
+    run(data, repeated, lambda count: {"x": numbers(3, count, 5), "w": numbers(1)}, [1, 7, 9, 20])
 
 
 def test_a_model_that_reads_both_ways_gets_a_program_for_each_length() -> None:
