@@ -88,7 +88,7 @@ def _answer(
         return
     seconds = time.perf_counter() - started
     labels = [asked["labels"].get(name, ()) for name in asked["outputs"]]
-    arrays = [np.ascontiguousarray(_plain(each, named)) for each, named in zip(answers, labels, strict=True)]
+    arrays = [np.asarray(_plain(each, named), order="C") for each, named in zip(answers, labels, strict=True)]
     _say(sink, {"seconds": seconds, "outputs": [(each.dtype.name, each.shape) for each in arrays]})
     for array in arrays:
         sink.write(array.tobytes())

@@ -80,7 +80,7 @@ def cast(name: str, array: Array, dtype: str, shape: tuple[int, ...]) -> Array:
     """An array as one of this type; `shape` is for the error. Raises `ConfigurationError` for another kind."""
     if not np.can_cast(array.dtype, dtype, "same_kind"):
         raise _unfit(name, dtype, shape, array)
-    return np.ascontiguousarray(array.astype(dtype))
+    return np.asarray(array.astype(dtype), order="C")
 
 
 def named(arrays: Mapping[str, Array], names: list[str], path: Path) -> dict[str, Array]:
