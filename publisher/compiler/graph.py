@@ -27,6 +27,9 @@ C_TYPES: Final = {
 }
 """The types of elements, by numpy's names, and what each is in C."""
 
+SEPARATOR: Final = "\x1f"
+"""In no name that a model may have, so that names made with it are new."""
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.compiler.graph import Graph, Node, Value
+from publisher.compiler.graph import SEPARATOR, Graph, Node, Value
 from publisher.compiler.planning.carrying import carried
 from publisher.compiler.separating import (
     FINAL,
@@ -25,8 +25,6 @@ RECURRENT: Final = frozenset({"LSTM", "GRU", "RNN"})
 SHAPED: Final = frozenset({"Reshape", "Expand"})
 """Their second input is the output's shape, which is known besides."""
 
-SEPARATOR: Final = "\x1f"
-"""In no name of a model, so that names made with it are new."""
 LONGEST: Final = 2**31 - 1
 """An end that exporters write for no end."""
 UNKNOWN: Final = "unknown"

@@ -1,14 +1,10 @@
 """`If` whose condition is a constant becomes the branch that it takes."""
 
-from typing import Final
-
 import onnx
 from onnx import helper, numpy_helper
 
+from publisher.compiler.graph import SEPARATOR
 from publisher.compiler.importing.parsing import branches
-
-SEPARATOR: Final = "\x1f"
-"""In no name that a model may have, so that names made with it are new."""
 
 
 def take_branches(model: onnx.ModelProto) -> bool:

@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
-from publisher.compiler.graph import Graph, Node, Value
+from publisher.compiler.graph import SEPARATOR, Graph, Node, Value
 
-SEPARATOR: Final = "\x1f"
 STATES: Final = {"LSTM": ((5, 1), (6, 2)), "GRU": ((5, 1),), "RNN": ((5, 1),)}
 """For each state that a layer has: the input with its beginning, the output with its end."""
 
