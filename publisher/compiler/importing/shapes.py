@@ -33,6 +33,10 @@ def fix_shapes(model: onnx.ModelProto, dims: Mapping[str, int], shapes: Mapping[
         for axis, dimension in enumerate(_dimensions(info)):
             _fix(dimension, info.name, axis, known, notes)
     del model.graph.value_info[:]
+    for info in model.graph.output:
+        if info.name in inputs:
+            # Inference takes what it finds here, nothing, for the shape of the input.
+            info.type.CopyFrom(inputs[info.name].type)
     return list(dict.fromkeys(notes))
 
 
