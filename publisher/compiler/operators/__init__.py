@@ -36,6 +36,7 @@ FAMILIES: Final = (
     "reductions",
     "resize",
     "rotation",
+    "sampling",
     "selection",
     "sequences",
     "signal",

@@ -1,10 +1,12 @@
-"""Along an axis in order: running sums, reversal, triangles, positions of ones."""
+"""Along an axis in order: running sums, reversal, triangles, positions of ones, rows of a cache."""
+
+from math import prod
 
 import numpy as np
 
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, nest
-from publisher.compiler.operators.moving import bits
+from publisher.compiler.operators.moving import bits, copy, whole
 from publisher.compiler.operators.parameters import axis_of, check, numbers
 from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type, type_words
 from publisher.compiler.operators.registry import operator
@@ -113,3 +115,35 @@ def one_hot(node: Node, step: Step) -> None:
 def _check_same(node: Node, step: Step) -> None:
     source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
     check(source.shape == out.shape and source.dtype == out.dtype, node, "the output is of another shape or type")
+
+
+@operator("TensorScatter")
+def tensor_scatter(node: Node, step: Step) -> None:
+    """ONNX TensorScatter: rows are put into a cache where an index for each batch says, which is checked."""
+    cache, update, out = (step.value(name) for name in (*node.inputs[:2], node.outputs[0]))
+    _check_same(node, step)
+    axis = axis_of(node, node.integer("axis", -2), len(cache.shape))
+    check(axis > 0 and len(update.shape) == len(cache.shape), node, "the axis is the batch's")
+    length, rows, inner = cache.shape[axis], update.shape[axis], row_major(cache.shape)[axis]
+    fits = (*cache.shape[:axis], rows, *cache.shape[axis + 1 :]) == update.shape and rows <= length
+    check(fits and update.dtype == out.dtype, node, "the update does not fit into the cache")
+    copy(step, out.shape, whole(out), whole(cache))
+    if update.size == 0:
+        return
+    shape = (cache.shape[0], prod(cache.shape[1:axis]), rows)
+    walk = row_major((*shape[:2], length))
+    operands = {
+        "o": bits(step, out, (walk[0] * inner, walk[1] * inner, 0)),
+        "u": bits(step, update, tuple(each * inner for each in row_major(shape))),
+        "t": Operand(step.constant(np.arange(rows, dtype=np.int32)), (0, 0, 1), "const int32_t"),
+    }
+    first = "0"
+    if node.has(2):
+        starts = step.value(node.inputs[2])
+        check(starts.shape == shape[:1] and starts.dtype == "int64", node, "there is no index for each batch")
+        operands["n"] = Operand(step.pointer(starts.name), (1, 0, 0), "const int64_t")
+        first = f"index_in({{n}}, {length})"
+    place = f"{first} + {{t}}"
+    wrapped = f"({place}) % {length}" if node.text("mode", "linear") == "circular" else f"index_in({place}, {length})"
+    step.include("indexing.h")
+    nest(step, shape, operands, f"__builtin_memcpy(&{{o}} + {wrapped} * {inner}, &{{u}}, {inner} * sizeof {{o}});")

@@ -94,12 +94,32 @@ RESIZED = {
         mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=9.0,
     ),
 }  # fmt: skip
-TABLE = Table({**PLACED, **INDEXED, **PADDED, **RESIZED})
+GRID = (RNG.random((1, 4, 3, 2)) * 3 - 1.5).astype(np.float32)
+SAMPLED = {
+    f"sampled {mode} {padding} {align}": Single(
+        "GridSample", IMAGE, GRID, mode=mode, padding_mode=padding, align_corners=align
+    )
+    for mode in ("nearest", "linear", "cubic")
+    for padding in ("zeros", "border", "reflection")
+    for align in (0, 1)
+} | {
+    "sampled in a volume": Single("GridSample", floats(1, 2, 3, 4, 5), floats(1, 2, 2, 2, 3)),
+    "sampled nowhere": Single(
+        "GridSample", IMAGE, np.full((1, 1, 3, 2), [[np.nan], [np.inf], [-1e30]], np.float32),
+        expected=lambda x, _: np.zeros((1, 2, 1, 3), np.float32),
+    ),
+    "a grid": Single("AffineGrid", floats(2, 2, 3), const(2, 1, 3, 4)),
+    "rows of a cache": Single(
+        "TensorScatter", floats(2, 5, 3), floats(2, 2, 3), np.int64([3, 0]),
+        expected=lambda c, u, _: np.stack([np.concatenate([c[0, :3], u[0]]), np.concatenate([u[1], c[1, 2:]])]),
+    ),
+}  # fmt: skip
+TABLE = Table({**PLACED, **INDEXED, **PADDED, **RESIZED, **SAMPLED}, opset=24)
 
 
 @pytest.mark.parametrize("name", TABLE.cases)
 def test_answers_as_onnxruntime_does(name: str) -> None:
-    TABLE.check(name)
+    TABLE.check(name, 2e-6)
 
 
 def test_indices_that_point_nowhere_are_impossible_input() -> None:
