@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -160,13 +161,26 @@ def test_what_is_missing_is_said_and_with_strict_refused() -> None:
 # The compile server
 
 
+SERVER = (
+    "import socket, sys; sys.path.insert(0, sys.argv[1])\n"
+    "from edge_agent.enclave.compile_server import _become, _serve\n"
+    "_become(lambda: _serve(socket.socket(fileno=int(sys.argv[2])), socket.socket()))\n"
+)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[CompileServer]:
+    """In a process of its own: a fork of this one would lack the threads with which the compiler has begun here."""
     if sys.platform != "linux":
         pytest.skip("the server is Linux's")
-    found = start_compile_server()
-    yield found
-    found.close()
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-I", "-c", SERVER, str(ROOT), str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+        theirs.close()
+        found = CompileServer(ours)
+        yield found
+        found.close()
+        assert process.wait(10) == 0
 
 
 def refusal(server: CompileServer, module: bytes, **limits: float) -> EnclaveError:
