@@ -21,6 +21,8 @@ _TINY: Final = 1e-9
 def batches(node: Node, step: Step) -> None:
     """ONNX BatchNormalization: a factor and an offset for each channel; in training mode from the batch itself."""
     value = floats(node, step)
+    if not value.shape:
+        raise ConfigurationError("BatchNormalization is of [batch, channels, …]")
     shape = value.shape if len(value.shape) > 1 else (*value.shape, 1)
     # Before operator set 9 `spatial` 0 gave each element of a channel statistics of its own.
     wide = node.version < 9 and not node.integer("spatial", 1)

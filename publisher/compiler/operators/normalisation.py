@@ -36,7 +36,8 @@ def groups(node: Node, step: Step) -> None:
     count = channels if node.operator == "InstanceNormalization" else node.integer("num_groups", 1)
     if count < 1 or channels % count:
         raise ConfigurationError(f"{node.operator} has {channels} channels in {count} groups")
-    if any(step.value(name).size != channels for name in node.inputs[1:3]):
+    factors = [step.value(name) for name in node.inputs[1:3]]
+    if any((each.size, each.dtype) != (channels, "float32") for each in factors):
         raise ConfigurationError(f"{node.operator} has {channels} channels, and not as many factors")
     step.include("normalisation.h")
     step.call(
@@ -99,6 +100,8 @@ def spread(node: Node, step: Step, number: int, shape: tuple[int, ...]) -> str:
     own = value.shape[max(0, len(value.shape) - len(shape)) :]
     if prod(own) != value.size or any(a not in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False)):
         raise UnsupportedError(node.operator, "with factors of its own for each row is not known", "multiply after it")
+    if value.dtype != "float32":
+        raise UnsupportedError(node.operator, f"with factors of {value.dtype} is not known", "cast them to float32")
     if value.data is not None:
         return step.constant(np.ascontiguousarray(np.broadcast_to(value.data.reshape(own), shape)))
     if value.size == prod(shape):

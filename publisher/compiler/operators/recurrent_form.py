@@ -89,6 +89,8 @@ def form_of(node: Node, step: Step) -> Form:
     x, recurrent = step.value(node.inputs[0]), step.value(node.inputs[2])
     if x.dtype != "float32":
         raise UnsupportedError(node.operator, f"of {x.dtype} is not known", "export the model in float32")
+    if (len(x.shape), len(recurrent.shape)) != (3, 3):
+        raise ConfigurationError(f"{node.operator} is of three dimensions, and so are its weights")
     batch_first = bool(node.integer("layout", 0))
     first, second, inputs = x.shape
     steps, batch = (second, first) if batch_first else (first, second)
@@ -115,9 +117,11 @@ def _check(node: Node, step: Step, form: Form, directions: int) -> None:
         6: state,
         7: (form.directions, 3 * form.hidden),
     }
-    wrong = [k for k, shape in expected.items() if node.has(k) and step.value(node.inputs[k]).shape != shape]
+    given = {number: step.value(node.inputs[number]) for number in expected if node.has(number)}
+    wrong = [k for k, each in given.items() if each.shape != expected[k]]
+    wrong += [k for k, each in given.items() if each.dtype != ("int32" if k == 4 else "float32")]
     if directions != form.directions or node.integer("hidden_size", form.hidden) != form.hidden or wrong:
-        raise ConfigurationError(f"the shapes of {node.operator}'s inputs do not fit one another")
+        raise ConfigurationError(f"{node.operator}: the shapes or types of its inputs do not fit one another")
 
 
 def _backwards(node: Node) -> tuple[bool, ...]:

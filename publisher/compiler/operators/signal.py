@@ -45,6 +45,8 @@ def dft(node: Node, step: Step) -> None:
 def stft(node: Node, step: Step) -> None:
     """ONNX STFT: frames of a signal, which overlap, are rows of a matrix that is there already."""
     value, out = floats(node, step), step.value(node.outputs[0])
+    if len(value.shape) not in {2, 3} or len(out.shape) != 4:
+        raise ConfigurationError("STFT is of [batch, length] or [batch, length, 1 or 2]")
     hop = _number(node, step, 1)
     window = step.value(node.inputs[2]) if node.has(2) else None
     length = _number(node, step, 3) if node.has(3) else value.shape[1] if window is None else window.size

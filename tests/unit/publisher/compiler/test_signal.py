@@ -64,6 +64,7 @@ TABLE = Table(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE.cases)
 def test_answers_as_numpy_does(name: str) -> None:
     TABLE.check(name)
