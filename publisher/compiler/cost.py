@@ -31,9 +31,15 @@ def cost_of(graph: Graph) -> Cost:
     return Cost(
         operators=dict(sorted(names.items(), key=lambda each: (-each[1], each[0]))),
         macs=sum(_macs(node, graph) for node in graph.nodes),
-        parameters=sum(each.size for each in constants),
-        parameter_bytes=sum(each.bytes for each in constants),
+        parameters=sum(each.size for each in constants) + (listed := sum(map(_listed, graph.nodes))),
+        parameter_bytes=sum(each.bytes for each in constants) + 4 * listed,
     )
+
+
+def _listed(node: Node) -> int:
+    """Numbers that a node of ai.onnx.ml holds in its attributes, each as large as a float."""
+    lists = [each for each in node.attributes.values() if isinstance(each, tuple) and node.operator.startswith("ml.")]
+    return sum(len(each) for each in lists if each and not isinstance(each[0], str))
 
 
 def _macs(node: Node, graph: Graph) -> int:
