@@ -189,6 +189,12 @@ class _Walk:
         self._values[wider.name] = wider
         self._first.add(wider.name)
 
+    def quantisation(self, node: Node) -> tuple[Node, list[str]] | None:
+        """To quanta and back, a tensor as a whole."""
+        if self._rank(node.inputs[0]) < 3 or any(self._values[name].size != 1 for name in node.inputs[1:] if name):
+            return None
+        return node, [self._in_last(node.inputs[0]), *(name and self._in_first(name) for name in node.inputs[1:])]
+
     def along(self, node: Node) -> tuple[Node, list[str]] | None:
         """What names a dimension."""
         rank = self._rank(node.outputs[0])
@@ -238,4 +244,5 @@ _CARRIERS: Final = {
     **dict.fromkeys(ALONG, _Walk.along),
     **dict.fromkeys(LISTS, _Walk.listing),
     **dict.fromkeys(REDUCTIONS, _Walk.reduction),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _Walk.quantisation),
 }

@@ -24,7 +24,18 @@ from publisher.compiler.planning.quantised_wiring import BYTES, Quantised, Wirin
 
 SAME: Final = frozenset(
     {
-        *("DepthToSpace", "Expand", "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth"),
+        *(
+            "DepthToSpace",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "Identity",
+            "MaxPool",
+            "Reshape",
+            "Resize",
+            "Slice",
+            "SpaceToDepth",
+        ),
         *("Squeeze", "Tile", "Transpose", "Unsqueeze"),
     }
 )
@@ -63,15 +74,15 @@ def _quantised(wiring: Wiring, node: Node) -> Node | None:
     if node.has(2) and wiring.number(node.inputs[2]) is None:
         return None
     to = Quantised(node.outputs[0], node.inputs[1], node.inputs[2] if node.has(2) else "")
+    made = table_of(wiring, node.inputs[0], to)
+    if made is not None:
+        return made
     source, clipped = _unclipped(wiring, node.inputs[0], to)
     maker = wiring.makers.get(source)
-    made = None
     whole = source == node.inputs[0]
     if maker is not None and maker.operator in FORMS and (whole or maker.operator not in SAME):
         made = FORMS[maker.operator](wiring, maker, to)
-    if made is not None:
-        return replace(made, attributes={**made.attributes, **clipped})
-    return table_of(wiring, node.inputs[0], to)
+    return made if made is None else replace(made, attributes={**made.attributes, **clipped})
 
 
 def _unclipped(wiring: Wiring, name: str, to: Quantised) -> tuple[str, dict[str, Attribute]]:
@@ -121,6 +132,8 @@ def _same(wiring: Wiring, node: Node, to: Quantised) -> Node | None:
     """Moved as quanta, if what goes in is quantised like what comes out."""
     source = wiring.whole(node.inputs[0])
     if source is None or len(node.outputs) != 1 or not _alike(wiring, source, to):
+        return None
+    if node.operator == "Resize" and node.text("mode", "nearest") != "nearest":
         return None
     return replace(node, inputs=(source.name, *node.inputs[1:]))
 

@@ -11,7 +11,7 @@ from publisher.compiler.graph import Node
 from publisher.compiler.planning.quantised_wiring import Quantised, Wiring
 
 RANGES: Final = {"uint8": (0, 255), "int8": (-128, 127)}
-DEPTH: Final = 16
+DEPTH: Final = 32
 Reals = NDArray[np.float32]
 
 
@@ -79,23 +79,51 @@ def table_of(wiring: Wiring, name: str, to: Quantised) -> Node | None:
     if wiring.values[source].shape != wiring.values[to.name].shape:
         return None
     answers = table(wiring, np.broadcast_to(reals, (256,)), to)
+    if np.array_equal(answers.view(np.uint8), np.arange(256)) and answers.dtype == wiring.values[source].dtype:
+        return Node("Identity", (source,), ())
     return Node("quantised.lookup", (source,), (), {"table": answers})
 
 
 def _reals(wiring: Wiring, name: str, sources: set[tuple[str, str, str]], depth: int) -> Reals | None:
     """What a real is for each of the 256 bytes of the tensor it depends on."""
-    number, node = wiring.number(name), wiring.makers.get(name)
-    if number is not None:
-        return np.full((), number, np.float32) if wiring.values[name].dtype == "float32" else None
-    found = wiring.whole(name)
-    if found is not None:
-        sources.add(found.inputs)
-        quanta = np.arange(256, dtype=np.uint8).view(wiring.values[found.name].dtype)
-        zero = int(wiring.number(found.zero) or 0) if found.zero else 0
-        return (quanta.astype(np.int32) - zero).astype(np.float32) * np.float32(wiring.number(found.scale))
-    if node is None or depth == 0 or wiring.values[name].dtype != "float32":
+    node = wiring.makers.get(name)
+    if node is None or node.operator == "DequantizeLinear":
+        constant = _known(wiring, name)
+        return _dequantised(wiring, name, sources, depth) if constant is None else constant
+    if depth == 0 or wiring.values[name].dtype != "float32":
         return None
     return _computed(wiring, node, sources, depth - 1)
+
+
+def _known(wiring: Wiring, name: str) -> Reals | None:
+    """One constant number, perhaps itself quantised."""
+    number, found = wiring.number(name), wiring.whole(name)
+    if number is not None:
+        return np.full((), number, np.float32) if wiring.values[name].dtype == "float32" else None
+    quantum = None if found is None else wiring.number(found.name)
+    return None if found is None or quantum is None else _worth(wiring, found, np.asarray(quantum))
+
+
+def _worth(wiring: Wiring, tensor: Quantised, quanta: NDArray[Any]) -> Reals:
+    zero = int(wiring.number(tensor.zero) or 0) if tensor.zero else 0
+    return (quanta.astype(np.int32) - zero).astype(np.float32) * np.float32(wiring.number(tensor.scale))
+
+
+def _dequantised(wiring: Wiring, name: str, sources: set[tuple[str, str, str]], depth: int) -> Reals | None:
+    """Quanta of the tensor; or, where they were made of another's one by one, what they are for that one's."""
+    found = wiring.whole(name)
+    if found is None:
+        return None
+    maker = wiring.maker(found.name, "QuantizeLinear")
+    if maker is not None and depth and maker.inputs[1:] == tuple(each for each in found.inputs[1:] if each):
+        deeper: set[tuple[str, str, str]] = set()
+        inner = _reals(wiring, maker.inputs[0], deeper, depth - 1)
+        if inner is not None and len(deeper) == 1:
+            sources |= deeper
+            return _worth(wiring, found, table(wiring, inner, found))
+    sources.add(found.inputs)
+    quanta = np.arange(256, dtype=np.uint8).view(wiring.values[found.name].dtype)
+    return _worth(wiring, found, quanta)
 
 
 def _computed(wiring: Wiring, node: Node, sources: set[tuple[str, str, str]], depth: int) -> Reals | None:

@@ -132,6 +132,17 @@ def test_functions_of_one_element_are_looked_up() -> None:
     written.check(0.01)
 
 
+def test_functions_one_after_the_other_are_one_look_up() -> None:
+    written = Written(x=image(3, 50), y=image(3, 50))
+    total = written.quanta(written.node("Add", written.quanta("x"), written.quanta("y")), 0.0413)
+    scaled = written.quanta(written.node("Mul", total, written.quanta(written.constant(np.float32(0.7)))), 0.03)
+    written.output(written.quanta(written.node("Sigmoid", scaled), 0.004, 0))
+    names = [node.operator for node in written.graph().nodes]
+    assert names.count("quantised.lookup") == names.count("QLinearAdd") == 1
+    assert "QLinearMul" not in names
+    written.check(0.02)
+
+
 def test_what_moves_quanta_stays_a_move() -> None:
     written = Written(x=image(1, 4, 6, 6))
     x = written.quanta("x")
