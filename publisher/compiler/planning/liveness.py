@@ -12,7 +12,7 @@ VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identit
 _IN_PLACE: Final = """
 fused Abs Add And BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu Clip Cos Div Elu Erf Exp Floor Gelu HardSigmoid
 HardSwish LeakyRelu Log Max Mean Min Mish Mul Neg Not Or PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus
-Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu Xor
+Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu Xor QLinearAdd QLinearMul quantised.lookup
 """
 IN_PLACE: Final = frozenset(_IN_PLACE.split())
 """Operators that read each element of an input of the output's shape and type just before they write it there."""
