@@ -6,6 +6,7 @@ authority ─> publisher's credential ─> manifest ─> digests of the module a
 from collections.abc import Iterator
 from contextlib import suppress
 
+from protocol.carried import check_state
 from protocol.cbor import decode_untrusted, encode
 from protocol.envelope import open_document_untrusted, signer_credential_untrusted
 from protocol.errors import AppraisalError, AuthenticationError, Finding, FreshnessError, MalformedError, StoreError
@@ -23,7 +24,7 @@ def open_manifest_untrusted(data: bytes, trust: Trust, model: str, now: float) -
     """Returns the manifest of `model` and its digest (SHA-256 of the signed document, the name it goes by).
 
     After the call: a publisher of this fleet, whose credential holds now, signed it for this model; the module is
-    not revoked. Whether a newer version exists is asked of a `ManifestBook` (P8).
+    not revoked; its state fits its tensors. Whether a newer version exists is asked of a `ManifestBook` (P8).
 
     Raises `AuthenticationError`, `FreshnessError`, `AppraisalError` (revoked), `MalformedError`.
     """
@@ -44,6 +45,7 @@ def _open_untrusted(data: bytes, trust: Trust, model: str, now: float) -> tuple[
     # A manifest has no end of its own: the publisher's credential and the revocations end it.
     check_times("manifest", manifest.issued, float("inf"), now)
     trust.revocations.check("model", manifest.digest)
+    check_state(manifest)
     return manifest, publisher
 
 

@@ -8,14 +8,16 @@ publisher that loses its store starts again at 1, and is refused as stale by all
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from protocol.carried import check_state
 from protocol.cbor import MAX_MESSAGE
 from protocol.cose import parse_sign1_untrusted
 from protocol.delivery import CHUNK_BYTES, EncryptedChunk, encrypt_chunks, seal_index
 from protocol.envelope import sign_document
-from protocol.errors import ConfigurationError, Finding
+from protocol.errors import ConfigurationError, Finding, MalformedError
 from protocol.keys import SigningKey
 from protocol.messages import digest
 from protocol.party import Randomness, Store
@@ -23,7 +25,7 @@ from publisher.shelf import Shelf, ShelvedModel
 from schemas.attestation import TierName
 from schemas.base import Name
 from schemas.kinds import Kind
-from schemas.model import ChunkIndex, Manifest, ModuleLimits, TensorSpec
+from schemas.model import CarriedTensor, ChunkIndex, Manifest, ModuleLimits, TensorSpec
 
 MAGIC = b"\0asm"
 """How every WebAssembly binary begins (WebAssembly core specification §5.5.16)."""
@@ -33,7 +35,10 @@ MAX_CHUNKS = 8192
 
 
 class ModelDescription(BaseModel):
-    """What a model's owner says of it: name, tensors, the tiers that may hold it, and what it may use."""
+    """What a model's owner says of it: name, tensors, the tiers that may hold it, and what it may use.
+
+    `state` is what the enclave carries between the requests of a session: the last inputs and the last outputs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +47,15 @@ class ModelDescription(BaseModel):
     outputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=16)
     tiers: tuple[TierName, ...] = Field(min_length=1, max_length=16)
     limits: ModuleLimits
+    state: tuple[CarriedTensor, ...] | None = Field(None, min_length=1, max_length=15)
+
+    @model_validator(mode="after")
+    def _state_fits(self) -> Self:
+        try:
+            check_state(self)
+        except MalformedError as error:
+            raise ValueError(error.diagnostics) from None
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +154,7 @@ def _is_same(known: ShelvedModel, module: bytes, description: ModelDescription, 
         outputs=manifest.outputs,
         tiers=manifest.tiers,
         limits=manifest.limits,
+        state=manifest.state,
     )
     same_signer = (signed.kid, signed.credential) == (owner.key.public.thumbprint, owner.credential)
     return same_signer and said == description and manifest.digest == digest(module)
@@ -172,6 +187,7 @@ def _manifest(
         tiers=description.tiers,
         limits=description.limits,
         issued=issued,
+        state=description.state,
     )
 
 

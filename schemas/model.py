@@ -35,6 +35,13 @@ class TensorSpec(Message):
     open: OpenAxis | None = at(5, None)
 
 
+class CarriedTensor(Message):
+    """The output `after` is the input `before` at the next request of the same session; at the first that is zeros."""
+
+    before: Text = at(1)
+    after: Text = at(2)
+
+
 class ModuleLimits(Message):
     """What a module may use; the enclave caps each with its own configuration, which holds for what is left out.
 
@@ -54,6 +61,7 @@ class Manifest(Message):
 
     `chunks` are SHA-256 digests of the encrypted chunks, in order. `index` is a COSE_Encrypt0 under the content
     key that holds the chunks' own keys, so that a chunk that did not change between versions is not moved again.
+    `state` names the last inputs and the last outputs, in their order: `protocol.carried` checks that.
     """
 
     fleet: Name = at(1)
@@ -69,6 +77,7 @@ class Manifest(Message):
     tiers: tuple[TierName, ...] = at(11, min_length=1, max_length=16)
     limits: ModuleLimits = at(12)
     issued: Time = at(13)
+    state: tuple[CarriedTensor, ...] | None = at(14, None, min_length=1, max_length=15)
 
 
 class ChunkIndex(Message):

@@ -69,10 +69,18 @@ class SessionAccept(Message):
     window: int = at(7, ge=1, le=4096)
 
 
+class CarriedState(Message):
+    """What a request of a model with state started from: the state after `step` others of its session, 0 for zeros."""
+
+    step: Counter = at(1)
+    commitment: Digest = at(2)
+
+
 class Receipt(Message):
     """Signed by the enclave: what was computed, from what, by which module, under which attestation result.
 
-    Inputs and outputs stand as salted commitments, so that a receipt shown to others gives neither away.
+    Inputs and outputs stand as salted commitments, so that a receipt shown to others gives neither away. `carried`
+    is there where the model's manifest has `state`.
     """
 
     fleet: Name = at(1)
@@ -89,6 +97,7 @@ class Receipt(Message):
     tier: TierName = at(12)
     session: Identifier = at(13)
     sender: Digest = at(14)
+    carried: CarriedState | None = at(15, None)
 
 
 class InferenceResult(Message):
