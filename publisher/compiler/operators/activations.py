@@ -104,11 +104,11 @@ def exponential(node: Node, step: Step) -> None:
 def swish(node: Node, step: Step) -> None:
     """ONNX Swish: x times the sigmoid of alpha x."""
     alpha = literal(node.number("alpha", 1.0))
-    mapped(node, step, f"x * f4_sigmoid({alpha} * x)", f"{{a}} / (1 + exp(-{alpha} * {{a}}))")
+    mapped(node, step, f"x * f4_sigmoid({alpha} * x)", f"{{a}} / (1 + exp(-({alpha}) * {{a}}))")
 
 
 @operator("SwiGLU")
 def swish_gated(node: Node, step: Step) -> None:
     """ONNX SwiGLU: Swish of the first input times the second."""
     check_type(node, step, FLOATS)
-    pointwise(node, step, "{a} / (1 + exp{f}(-{alpha} * {a})) * {b}", alpha=literal(node.number("alpha", 1.0)))
+    pointwise(node, step, "{a} / (1 + exp{f}(-({alpha}) * {a})) * {b}", alpha=literal(node.number("alpha", 1.0)))

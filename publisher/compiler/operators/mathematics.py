@@ -60,6 +60,6 @@ def sign(node: Node, step: Step) -> None:
 def shrink(node: Node, step: Step) -> None:
     """ONNX Shrink: towards zero by `bias` beyond `lambd`, else 0."""
     check_type(node, step, (*FLOATS, *INTEGERS))
-    lambd, bias = literal(node.number("lambd", 0.5)), literal(node.number("bias", 0.0))
+    lambd, bias = (f"({literal(node.number(*each))})" for each in (("lambd", 0.5), ("bias", 0.0)))
     above, below = f"({{T}})({{a}} - {bias})", f"({{T}})({{a}} + {bias})"
     pointwise(node, step, f"{{a}} < -{lambd} ? {below} : {{a}} > {lambd} ? {above} : 0")

@@ -71,12 +71,20 @@ def slice_of(node: Node, step: Step) -> None:
     strides: list[int] = list(row_major(source.shape))
     start, shape = 0, list(source.shape)
     for axis, first, last, by in zip(axes, starts or (), ends or (), steps, strict=True):
-        walked = range(source.shape[axis])[slice(first, last if last != -(2**63) else None, by)]
+        walked = _walked(source.shape[axis], first, last, by)
         shape[axis] = len(walked)
         start += (walked[0] if walked else 0) * strides[axis]
         strides[axis] *= by
     check(tuple(shape) == out.shape, node, f"the output is {out.shape}, the slice {tuple(shape)}")
     copy(step, out.shape, whole(out), Walk(source, tuple(strides), start))
+
+
+def _walked(length: int, start: int, end: int, step: int) -> range:
+    """The indices of a slice: unlike Python's, one that begins before the first goes backwards from the first."""
+    most = length if step > 0 else length - 1
+    first = min(max(start + length * (start < 0), 0), most)
+    last = min(max(end + length * (end < 0), 0 if step > 0 else -1), most)
+    return range(first, last, step)
 
 
 def _or(found: tuple[int, ...] | None, default: tuple[int, ...]) -> tuple[int, ...]:

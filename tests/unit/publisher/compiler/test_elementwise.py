@@ -65,6 +65,7 @@ FUNCTIONS = {
     "Abs": Single("Abs", whole(9, dtype="int8")),
     "Neg": Single("Neg", X),
     "Shrink": Single("Shrink", X, lambd=1.0, bias=0.5),
+    "Shrink of nothing": Single("Shrink", X, lambd=-1.0, bias=-0.5),
 }
 ACTIVATIONS = {
     **{
