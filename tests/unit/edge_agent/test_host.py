@@ -198,6 +198,7 @@ def test_the_real_enclave_refuses_a_configuration_that_nobody_can_use() -> None:
     assert process.pid is None
 
 
+@pytest.mark.slow
 def test_the_real_enclave_runs_no_cached_bytecode_and_nothing_from_the_working_directory() -> None:
     assert REAL[1] == "-I"
     assert "pycache_prefix=/dev/null" in REAL

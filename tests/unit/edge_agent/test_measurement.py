@@ -32,6 +32,7 @@ def value(root: Path) -> bytes:
     return measure(root, distributions=()).digest
 
 
+@pytest.mark.slow
 def test_the_same_files_have_the_same_measurement_wherever_they_lie(installation: Path) -> None:
     assert measure(installation) == measure(ROOT) == measure()
 

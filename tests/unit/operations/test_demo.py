@@ -114,6 +114,7 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
     assert percentile([7.0], 0.5) == 7.0
 
 
+@pytest.mark.slow
 def test_a_party_that_ends_badly_ends_the_demo(tmp_path: Path) -> None:
     with Troupe(tmp_path, lambda _said: None) as troupe:
         troupe.start("verifier", "verifier", "--config", "missing.toml")

@@ -40,6 +40,7 @@ def test_a_module_that_takes_too_long_to_compile_is_given_up():
     assert time.monotonic() - started < 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the compiler's memory")
 def test_a_module_that_takes_too_much_memory_to_compile_is_given_up():
     assert "the compiler ended with" in refusal(large_to_compile(), max_compile_bytes=48 * 2**20)

@@ -91,7 +91,6 @@ def scribble(module, command: bytes) -> None:
         assert command in {b"t", b"u"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", [b"s", b"t", b"u", b"\xff"], ids=["ends", "traps", "runs over", "other"])
 def test_the_next_run_sees_the_first_state(module, first, command):
     assert module.run(b"\0") == first
@@ -116,6 +115,7 @@ def test_under_threads_too(module, first):
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_test_would_notice(load, first):
     """The same module with one other byte of data answers otherwise."""
     assert load(fresh(SEEN + '(data (i32.const 1112000) "\\01")')).run(b"\0") != first

@@ -165,6 +165,7 @@ def test_no_byte_of_a_quote_can_change(kind: str) -> None:
             exhibit.with_part("quote", changed).appraise()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_damage_is_accepted(kind: str) -> None:
     exhibit, rng = made(kind), random.Random(kind)

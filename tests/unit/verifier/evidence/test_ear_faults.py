@@ -152,6 +152,7 @@ def test_critical_headers(name: str) -> None:
     refused(ear(jwt(claims(), header={"alg": "ES256", name: ["x"]})), UnsupportedError, "unchecked")
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_jwt_is_refused() -> None:
     token = jwt(claims())
     for at in range(len(token)):
