@@ -33,6 +33,7 @@ def _list_operators(ctx: click.Context, _param: click.Parameter, value: bool) ->
 @click.option("--shape", "shapes", metavar="INPUT=N,N", multiple=True, help="The shape of a whole input; repeatable.")
 @click.option("--constant", "constants", metavar="INPUT=N", multiple=True, help="An input that is always the same.")
 @click.option("--normalise", metavar="INPUT=HOW", multiple=True, help="Take raw values: see below.")
+@click.option("--state", metavar="INPUT=OUTPUT", multiple=True, help="Carried between requests of a session.")
 @click.option("--labels", metavar="[OUTPUT=]FILE", multiple=True, help="The names of classes, one a line.")
 @click.option("--sample", "samples", metavar="FILE", type=FILE, multiple=True, help="Inputs to check with: .npy, .npz.")
 @click.option("--tolerance", metavar="T", type=click.FloatRange(0, 1), default=1e-4, help="The largest error.")
@@ -93,6 +94,7 @@ def _wanted(options: dict[str, Any]) -> "Wanted":
         shapes=read.shapes(options["shapes"]),
         constants=read.constants(options["constants"]),
         normalise=read.normalise(options["normalise"]),
+        state=read.state(options["state"]),
         labels=read.labels(options["labels"]),
         samples=options["samples"],
         tolerance=options["tolerance"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.arranging import arrange_untrusted
 from publisher.compiler.bill_of_materials import bill_of_materials
 from publisher.compiler.check import TOLERANCE, Sample, random_samples
 from publisher.compiler.compiling import Choice, CompiledModel, compile_model_untrusted
@@ -49,6 +50,7 @@ class Wanted:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     constants: Mapping[str, Numbers] = field(default_factory=dict)
     normalise: Mapping[str, Preprocessing] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Path] = field(default_factory=dict)
     samples: Sequence[Path] = ()
     tolerance: float = TOLERANCE
@@ -85,6 +87,7 @@ def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
     labels = {name: read_labels(path) for name, path in wanted.labels.items()}
     original = read_model_untrusted(wanted.model)
     model = preprocess_untrusted(original, wanted.normalise) if wanted.normalise else original
+    model = arrange_untrusted(model, wanted.state) if wanted.state else model
     fixed = {name: each for name, each in wanted.dims.items() if isinstance(each, int)}
     wishes = Wishes(fixed, wanted.shapes, wanted.constants, wanted.model.parent)
     compiled = compile_model_untrusted(
@@ -92,10 +95,10 @@ def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
     )
     classes = labelled(compiled.graph, labels)
     # A model that no manifest describes is refused before minutes go into trying it.
-    describe(compiled, classes, name, {}, tiers)
+    describe(compiled, classes, name, {}, tiers, wanted.state)
     forms = _forms(wanted, compiled)
     tried = try_module(compiled, forms, lambda graph: Reference(model, graph, wishes), wanted.tolerance, progress)
-    description = describe(compiled, classes, name, _limits(compiled, tried), tiers)
+    description = describe(compiled, classes, name, _limits(compiled, tried), tiers, wanted.state)
     digest = sha256(original).digest()
     built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original))
     return replace(built, written=_write(wanted, built, moment))
@@ -187,6 +190,7 @@ def _options(wanted: Wanted) -> dict[str, Any]:
         "dims": {name: each if isinstance(each, int) else asdict(each) for name, each in wanted.dims.items()},
         "shapes": {name: list(shape) for name, shape in wanted.shapes.items()},
         "constants": dict(wanted.constants),
+        "state": dict(wanted.state),
         "normalise": {name: asdict(each) for name, each in wanted.normalise.items()},
         "compiler": wanted.compiler,
     }

@@ -8,12 +8,13 @@ from typing import Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from protocol.errors import ConfigurationError, Finding
+from protocol.carried import check_state
+from protocol.errors import ConfigurationError, Finding, MalformedError
 from publisher.compiler.compiling import CompiledModel
 from publisher.compiler.graph import Graph, Value
 from schemas.base import Name
 from schemas.kinds import Tier
-from schemas.model import DType, OpenAxis, TensorSpec
+from schemas.model import CarriedTensor, DType, OpenAxis, TensorSpec
 from sealedge.operations.texts import table
 
 HEADROOM: Final = 20
@@ -35,6 +36,7 @@ class Description:
     outputs: tuple[TensorSpec, ...]
     limits: Mapping[str, int]
     tiers: tuple[str, ...] = ()
+    state: tuple[CarriedTensor, ...] | None = None
 
     def toml(self) -> str:
         """The file that `sealedge.operations.describe` reads."""
@@ -43,21 +45,38 @@ class Description:
         tensors = [_tensor("inputs", each) for each in self.inputs] + [
             _tensor("outputs", each) for each in self.outputs
         ]
-        return "\n".join([head, *tensors, table(list(self.limits.items()), "limits")])
+        state = [f"[[state]]\n{table([('before', each.before), ('after', each.after)])}" for each in self.state or ()]
+        return "\n".join([head, *tensors, *state, table(list(self.limits.items()), "limits")])
 
 
 def describe(
-    compiled: CompiledModel, labels: Labels, name: str, limits: Mapping[str, int], tiers: tuple[str, ...]
+    compiled: CompiledModel,
+    labels: Labels,
+    name: str,
+    limits: Mapping[str, int],
+    tiers: tuple[str, ...],
+    state: Mapping[str, str] | None = None,
 ) -> Description:
-    """Raises `ConfigurationError` where no manifest can describe the model's tensors."""
+    """Raises `ConfigurationError` where no manifest can describe the model's tensors, or carry its `state`.
+
+    The state is the last inputs and outputs, as `publisher.compiler.arranging` leaves them.
+    """
     graph = compiled.form(compiled.lengths[-1])
     seen = [*graph.inputs, *graph.outputs]
     specs = [
         _spec(plain, graph.values[each], labels.get(each), _open_axis(compiled, each))
         for plain, each in zip(tensor_names(seen), seen, strict=True)
     ]
-    count = len(graph.inputs)
-    return Description(name, tuple(specs[:count]), tuple(specs[count:]), limits, tiers)
+    count, last = len(graph.inputs), len(state or {})
+    inputs, outputs = tuple(specs[:count]), tuple(specs[count:])
+    pairs = zip(inputs[len(inputs) - last :], outputs[len(outputs) - last :], strict=True)
+    carried = tuple(CarriedTensor(before=before.name, after=after.name) for before, after in pairs)
+    made = Description(name, inputs, outputs, limits, tiers, carried or None)
+    try:
+        check_state(made)
+    except MalformedError as error:
+        raise ConfigurationError(str(error), finding=error.finding) from None
+    return made
 
 
 def _open_axis(compiled: CompiledModel, name: str) -> OpenAxis | None:

@@ -44,6 +44,11 @@ def normalise(given: Sequence[str]) -> dict[str, Preprocessing]:
     return {name: _preprocessing(name, fields) for name, fields in found.items()}
 
 
+def state(given: Sequence[str]) -> dict[str, str]:
+    """`--state h=hn`: the input `h` is the output `hn` of the request before."""
+    return _pairs("--state", "INPUT=OUTPUT", given, str)
+
+
 def labels(given: Sequence[str]) -> dict[str, Path]:
     """`--labels classes.txt`, or `--labels OUTPUT=classes.txt` where several outputs have as many classes."""
     return files("--labels", given)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_agent.enclave.configuration import EnclaveLimits
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.runtime import AnyModule, Runtime
+from protocol.carried import sent_inputs, shown_outputs, state_bytes
 from protocol.errors import ConfigurationError
 from publisher.package import MAX_MODULE, ModelDescription
 from schemas.model import TensorSpec
@@ -59,17 +60,22 @@ class Ran:
 def run_described(module: Path, description: ModelDescription, files: Mapping[str, Path]) -> Ran:
     """Run on arrays. `files` are .npy files by an input's name, or one file under "".
 
+    What is state begins as zeros and goes from each inference to the next, as in one session.
+
     Raises `ConfigurationError` for what does not fit the description, `EnclaveError` as an agent would.
     """
-    inputs = _inputs(description.inputs, files)
-    outputs, log = description.outputs, bytearray()
+    inputs = _inputs(sent_inputs(description), files)
+    outputs, log = shown_outputs(description), bytearray()
+    state = bytes(state_bytes(description))
     answers, seconds = [], []
     runtime = Runtime(GRANTED)
     try:
         loaded = runtime.load(read_regular(module, MAX_MODULE), GRANTED.narrowed(description.limits))
         for each in inputs:
-            output, took = _run(loaded, each, log)
-            outputs = sized_untrusted(description.outputs, output)
+            output, took = _run(loaded, each + state, log)
+            cut = len(output) - len(state)
+            output, state = output[:cut], output[cut:]
+            outputs = sized_untrusted(shown_outputs(description), output)
             answers.append(split_outputs_untrusted(outputs, output))
             seconds.append(took)
     finally:

@@ -20,7 +20,7 @@ from edge_agent.enclave.loading import Loaded
 from edge_agent.enclave.runtime import Runtime
 from publisher.compiler.compiling import CompiledModel, compile_model_untrusted
 from schemas.kinds import Role
-from schemas.model import ModuleLimits, OpenAxis
+from schemas.model import CarriedTensor, ModuleLimits, OpenAxis
 from sealedge import Sensor
 from sealedge.cli.application import main
 from sealedge.operations import build as building
@@ -189,6 +189,24 @@ def test_a_batch_is_as_long_as_each_request_wants(folder: Path, tmp_path: Path, 
     np.testing.assert_allclose(np.load(wrote), expected(), atol=1e-5)
     np.save(tmp_path / "one.npy", READINGS[:1])
     assert run("run", module, "--input", tmp_path / "one.npy")[0] == 2
+
+
+@pytest.mark.slow
+def test_state_is_described_and_carried_from_one_inference_to_the_next(tmp_path: Path, run: Run) -> None:
+    nodes = [helper.make_node("Add", ["sum", "x"], ["next"]), helper.make_node("Tanh", ["next"], ["y"])]
+    given, answered = {"sum": [2], "x": [2]}, {"next": [2], "y": [2]}
+    (tmp_path / "sum.onnx").write_bytes(model(nodes, given, answered).SerializeToString())
+    files = ["-o", tmp_path / "sum.wasm", "--tier", "simulated"]
+    code, _, err = run("build", tmp_path / "sum.onnx", *files, "--state", "sum=next")
+    assert code == 0, err
+    described = load_description(tmp_path / "sum.toml", None, ())
+    assert [each.name for each in (*described.inputs, *described.outputs)] == ["x", "sum", "y", "next"]
+    assert described.state == (CarriedTensor(before="sum", after="next"),)
+    readings = np.random.default_rng(3).normal(size=(4, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", readings)
+    code, _, err = run("run", tmp_path / "sum.wasm", "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
+    assert code == 0, err
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), np.tanh(readings.cumsum(axis=0)), atol=1e-5)
 
 
 @pytest.mark.slow
