@@ -28,11 +28,12 @@ class Reference:
     """`with Reference(model, graph) as reference:` answers inputs in the graph's order with outputs in its order.
 
     `model` is what the graph was imported from, `wishes` what was said then. `version` is onnxruntime's. `seconds` says
-    how long the last answer took, on one thread and without the way to the process and back. Every failure is a
+    how long the last answer took, on one thread and without the way to the process and back. `as_written` has each node
+    computed as it stands, so that quantised models are not made of integer operators. Every failure is a
     `ConfigurationError` of one line.
     """
 
-    def __init__(self, model: bytes, graph: Graph, wishes: Wishes | None = None) -> None:
+    def __init__(self, model: bytes, graph: Graph, wishes: Wishes | None = None, *, as_written: bool = False) -> None:
         self.seconds = 0.0
         self._inputs = [graph.values[name] for name in graph.inputs]
         self._child = subprocess.Popen(  # noqa: S603 - this interpreter, on this package's own code
@@ -43,7 +44,8 @@ class Reference:
             stderr=subprocess.DEVNULL,
         )
         with self._watched():
-            said = self._asked(json.dumps(_hello(model, graph, wishes or Wishes())).encode() + b"\n" + model)
+            hello = {**_hello(model, graph, wishes or Wishes()), "as_written": as_written}
+            said = self._asked(json.dumps(hello).encode() + b"\n" + model)
         if "error" in said:
             self.close()
             raise ConfigurationError(f"onnxruntime does not take the model: {_words(said['error'])}")

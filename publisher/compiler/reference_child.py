@@ -40,7 +40,7 @@ def answer_standard_input() -> None:
     bound(PROCESSOR_SECONDS, DATA_BYTES + CHILD_COPIES * asked["bytes"])
     inputs: Tensors = [(name, dtype, tuple(shape)) for name, dtype, shape in asked["inputs"]]
     try:
-        session = _session(_as_imported(source.read(asked["bytes"]), asked))
+        session = _session(_as_imported(source.read(asked["bytes"]), asked), asked["as_written"])
     except Exception as refused:
         # onnxruntime's exceptions have no root of their own.
         _say(sink, {"error": _one_line(refused)})
@@ -59,8 +59,10 @@ def _as_imported(data: bytes, asked: Mapping[str, Any]) -> bytes:
     return model.SerializeToString() if widen(model) or outside or asked["constants"] else data
 
 
-def _session(model: bytes) -> onnxruntime.InferenceSession:
+def _session(model: bytes, as_written: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -97,7 +97,14 @@ def build(wanted: Wanted, progress: Callable[[str], None]) -> Built:
     # A model that no manifest describes is refused before minutes go into trying it.
     describe(compiled, classes, name, {}, tiers, wanted.state)
     forms = _forms(wanted, compiled)
-    tried = try_module(compiled, forms, lambda graph: Reference(model, graph, wishes), wanted.tolerance, progress)
+    tried = try_module(
+        compiled,
+        forms,
+        lambda graph: Reference(model, graph, wishes),
+        wanted.tolerance,
+        progress,
+        lambda graph: Reference(model, graph, wishes, as_written=True),
+    )
     description = describe(compiled, classes, name, _limits(compiled, tried), tiers, wanted.state)
     digest = sha256(original).digest()
     built = Built(compiled, description, cost_of(compiled.graph), tried, digest, len(original))

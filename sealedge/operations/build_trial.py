@@ -23,6 +23,13 @@ ROUNDS: Final = (5, 50)
 """The least and the most runs of which a median is taken."""
 ROUND_SECONDS: Final = 1.5
 
+QUANTISED_MOST: Final = 0.1
+"""What a quantised model may differ by in relation to its outputs' range, if onnxruntime differs from itself that much.
+
+A sum that is next to a half becomes one quantum or the next, and what follows multiplies that: onnxruntime answers
+otherwise where it makes integer operators of a model than where it computes the model as it is written.
+"""
+
 WIDE: Final = Limits(
     max_module_bytes=int(HARD_CAPS["max_module_bytes"]),
     max_memory_bytes=int(HARD_CAPS["max_memory_bytes"]),
@@ -75,9 +82,11 @@ def try_module(
     refer: Callable[[Graph], Reference],
     tolerance: float,
     progress: Callable[[str], None],
+    as_written: Callable[[Graph], Reference] | None = None,
 ) -> Tried:
     """Check the module in all forms, measure the last, and run it within the memory that is found to be enough.
 
+    Quantised models are held to `as_written` besides: see `QUANTISED_MOST`.
     Raises `MismatchError` where the tolerance does not hold, `EnclaveError` where the runtime does not take it,
     `ConfigurationError` where onnxruntime does not.
     """
@@ -87,7 +96,8 @@ def try_module(
         machine_code = runtime.compiled(compiled.wasm)
         module = runtime.load(compiled.wasm, machine_code=machine_code)
         progress("comparing with onnxruntime")
-        asked = _Asked(module, refer, tolerance, whole_ranges(compiled.graph))
+        plain = as_written if is_quantised(compiled.graph) else None
+        asked = _Asked(module, refer, plain, tolerance, whole_ranges(compiled.graph))
         shorter = [_try_form(asked, each)[0] for each in forms[:-1]]
         last, timed, version = _try_form(asked, forms[-1], ROUNDS)
         checked = merged([*shorter, last])
@@ -100,20 +110,37 @@ def try_module(
     return Tried(checked, timed, memory, version)
 
 
+def is_quantised(graph: Graph) -> bool:
+    """Whether reals become quanta anywhere in a graph, planned or not."""
+    words = ("QLinear", "qlinear", "quantised.", "QuantizeLinear", "DynamicQuantizeLinear")
+    return any(node.operator.startswith(words) for node in graph.nodes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What all forms have in common."""
 
     module: AnyModule
     refer: Callable[[Graph], Reference]
+    as_written: Callable[[Graph], Reference] | None
     tolerance: float
     ranges: Mapping[str, float]
+
+    def tolerance_of(self, form: Form, expected: Answer) -> float:
+        """What is tolerated; for quantised models, twice what onnxruntime's own ways differ by, if that is more."""
+        if self.as_written is None:
+            return self.tolerance
+        with self.as_written(form.graph) as plain:
+            outputs = form.graph.outputs
+            own = check(form.samples, expected, plain.answer, outputs, self.tolerance, self.ranges).error
+        return max(self.tolerance, min(2 * own, QUANTISED_MOST))
 
 
 def _try_form(asked: _Asked, form: Form, rounds: tuple[int, int] = (1, 1)) -> tuple[Checked, Timed, str]:
     answer = answering(asked.module, form.graph)
     with asked.refer(form.graph) as reference:
-        checked = check(form.samples, reference.answer, answer, form.graph.outputs, asked.tolerance, asked.ranges)
+        tolerance = asked.tolerance_of(form, reference.answer)
+        checked = check(form.samples, reference.answer, answer, form.graph.outputs, tolerance, asked.ranges)
         require(checked)
         return checked, _timed(answer, reference, form.samples, rounds), reference.version
 
