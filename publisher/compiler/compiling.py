@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from publisher.compiler.emission import Program, emit, emit_repeated
+from publisher.compiler.errors import UnsupportedError
+from publisher.compiler.fallback import write_with_tinygrad
 from publisher.compiler.graph import Graph, Value
 from publisher.compiler.importing import import_model_untrusted
 from publisher.compiler.importing.wishes import Wishes
@@ -89,7 +91,7 @@ def compile_model_untrusted(
         model, dims=wishes.dims, shapes=wishes.shapes, constants=wishes.constants, folder=wishes.folder
     )
     progress(STEPS[1])
-    program, compiler, why = _program(graph, choice)
+    program, compiler, why = _program(model, wishes, graph, choice)
     progress(STEPS[2])
     return CompiledModel(compile_program(program, cache=cache), graph, program, compiler, why)
 
@@ -104,5 +106,20 @@ def _open(model: bytes, wishes: Wishes, dim: Dim, cache: Path | None, progress: 
     return CompiledModel(wasm, repeated.graphs[min(repeated.graphs)], program, "sealedge", "", repeated)
 
 
-def _program(graph: Graph, choice: Choice) -> tuple[Program, str, str]:  # noqa: ARG001 - one compiler so far
-    return emit(planned(graph)), "sealedge", ""
+def _program(model: bytes, wishes: Wishes, graph: Graph, choice: Choice) -> tuple[Program, str, str]:
+    """By the own generator where it is allowed and knows the model, else by tinygrad, with the reason."""
+    why = "asked for"
+    if choice != "tinygrad":
+        try:
+            return emit(planned(graph)), "sealedge", ""
+        except UnsupportedError as unknown:
+            if choice == "sealedge":
+                raise
+            own, why = unknown, str(unknown)
+    try:
+        return write_with_tinygrad(model, wishes, graph), "tinygrad", why
+    except UnsupportedError:
+        # What the own generator says names the operator, and what to do.
+        if choice == "auto":
+            raise own from None
+        raise

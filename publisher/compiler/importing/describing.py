@@ -6,9 +6,13 @@ import onnx
 from onnx import helper
 
 from publisher.compiler.importing.describing_ml import Described, outputs_of
+from publisher.compiler.importing.parsing import EXTENSION
 
 LIKE_ITS_INPUT: Final = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 """Inferred through their functions, which fail where attributes have their defaults or sizes are left to a Reshape."""
+
+EXTENSIONS: Final = frozenset({"BiasGelu", "FastGelu", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"})
+"""onnxruntime's own whose first output is like their first input."""
 
 DEFAULTS: Final[dict[str, tuple[str, Any]]] = {
     "MeanVarianceNormalization": ("axes", [0, 2, 3]),
@@ -22,7 +26,8 @@ def described(model: onnx.ModelProto) -> bool:
     known = _known(model.graph)
     added = False
     for node in model.graph.node:
-        like = node.op_type in LIKE_ITS_INPUT and not node.domain and node.input[0] in known
+        alike = LIKE_ITS_INPUT if not node.domain else EXTENSIONS if node.domain == EXTENSION else frozenset[str]()
+        like = node.op_type in alike and node.input[0] in known
         outputs = (known[node.input[0]],) if like else outputs_of(node, known)
         for name, (elem, shape) in zip(node.output, outputs, strict=False):
             if name and name not in known:

@@ -35,7 +35,7 @@ def decided(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def prune(model: onnx.ModelProto) -> None:
-    """Drop nodes, constants and optional outputs that nobody reads, in place. Inputs stay."""
+    """Drop nodes, constants, optional outputs and operator sets that nobody uses, in place. Inputs stay."""
     graph = model.graph
     wanted = {each.name for each in graph.output}
     kept = []
@@ -49,6 +49,10 @@ def prune(model: onnx.ModelProto) -> None:
     constants = {each.name: each for each in graph.initializer if each.name in wanted}
     del graph.initializer[:]
     graph.initializer.extend(constants.values())
+    # onnxruntime imports all the operator sets that it knows.
+    used = {each.domain: each for each in model.opset_import if each.domain in {"", *(node.domain for node in kept)}}
+    del model.opset_import[:]
+    model.opset_import.extend(used.values())
 
 
 def _drop_optional_outputs(node: onnx.NodeProto, model: onnx.ModelProto, wanted: set[str]) -> None:
