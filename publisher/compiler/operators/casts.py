@@ -27,13 +27,13 @@ def cast(node: Node, step: Step) -> None:
     source, target = step.value(node.inputs[0]).dtype, step.value(node.outputs[0]).dtype
     only = Node(node.operator, node.inputs[:1], node.outputs[:1])
     if target == "bool":
-        pointwise(only, step, "{a} != 0")
+        pointwise(only, step, "{a} != 0", target)
     elif source == "bool":
-        pointwise(only, step, "{a} != 0 ? 1 : 0")
+        pointwise(only, step, "{a} != 0 ? 1 : 0", target)
     elif source in FLOATS and target not in FLOATS:
-        pointwise(only, step, _FROM_FLOAT[target], O=C_TYPES[target])
+        pointwise(only, step, _FROM_FLOAT[target], target, O=C_TYPES[target])
     else:
-        pointwise(only, step, "({O}){a}", O=C_TYPES[target])
+        pointwise(only, step, "({O}){a}", target, O=C_TYPES[target])
 
 
 @operator("BitCast")

@@ -59,11 +59,11 @@ def power(node: Node, step: Step) -> None:
     data = step.value(node.inputs[1]).data
     if base in FLOATS:
         fixed = _POWERS.get(float(data.reshape(-1)[0])) if data is not None and data.size == 1 else None
-        pointwise(node, step, fixed or "pow{f}({a}, ({T}){b})")
+        pointwise(node, step, fixed or "pow{f}({a}, ({T}){b})", mixed=True)
     elif exponent in INTEGERS:
-        pointwise(node, step, "({T})whole_power((uint64_t){a}, (int64_t){b})")
+        pointwise(node, step, "({T})whole_power((uint64_t){a}, (int64_t){b})", mixed=True)
     else:
-        pointwise(node, step, "({T})int64_of(pow((double){a}, (double){b}))")
+        pointwise(node, step, "({T})int64_of(pow((double){a}, (double){b}))", mixed=True)
 
 
 @operator("Min", "Max")

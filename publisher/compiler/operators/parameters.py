@@ -18,8 +18,18 @@ def numbers(node: Node, step: Step, which: int, attribute: str = "") -> tuple[in
         if data is None:
             what = attribute or f"input {which}"
             raise UnsupportedError(node.operator, f"computes its {what}", f"export the model with constant {what}")
+        check(data.dtype.kind in "iu", node, f"input {which} is no list of integers")
         return tuple(int(each) for each in data.reshape(-1))
     return node.integers(attribute) if attribute in node.attributes else None
+
+
+def number(node: Node, step: Step, which: int, default: int, attribute: str = "") -> int:
+    """One whole number, likewise."""
+    found = numbers(node, step, which)
+    if found is None:
+        return node.integer(attribute, default) if attribute else default
+    check(len(found) == 1, node, f"input {which} is not one number")
+    return found[0]
 
 
 def axis_of(node: Node, axis: int, rank: int) -> int:

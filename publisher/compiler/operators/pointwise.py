@@ -7,6 +7,7 @@ from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, broadcast, nest
+from publisher.compiler.operators.parameters import check
 from publisher.compiler.step import Step, row_major
 
 FLOATS: Final = ("float32", "float64")
@@ -15,14 +16,17 @@ SIGNED: Final = ("int8", "int16", "int32", "int64")
 INTEGERS: Final = (*UNSIGNED, *SIGNED)
 
 
-def pointwise(node: Node, step: Step, expression: str, **words: str) -> None:
+def pointwise(node: Node, step: Step, expression: str, result: str = "", *, mixed: bool = False, **words: str) -> None:
     """Write an output element as a C expression of `{a}`, `{b}`, …: elements of the inputs, broadcast onto it.
 
     `{f}` is the suffix of C's mathematical functions, `{T}` the first input's type, `{U}` the unsigned type of at
-    least 32 bits in which its sums wrap. Further `words` stand for themselves.
+    least 32 bits in which its sums wrap. Further `words` stand for themselves. The output is of the type `result`, or
+    else of the first input's, and inputs are of one type unless `mixed`. Raises `ConfigurationError`.
     """
     out = step.value(node.outputs[0])
     given = [step.value(name) for name in node.inputs]
+    check(out.dtype == (result or given[0].dtype), node, f"the output is {out.dtype}")
+    check(mixed or len({each.dtype for each in given}) == 1, node, "the inputs are of several types")
     operands = {"o": Operand(step.pointer(out.name), row_major(out.shape), C_TYPES[out.dtype])}
     for letter, value in zip(ascii_lowercase, given, strict=False):
         check_broadcast(node, value.shape, out.shape)
@@ -58,6 +62,7 @@ def mapped(node: Node, step: Step, vectors: str, numbers: str) -> None:
     if check_type(node, step, FLOATS) != "float32":
         pointwise(node, step, numbers)
         return
-    out = step.value(node.outputs[0])
+    source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
+    check((out.dtype, out.shape) == (source.dtype, source.shape), node, f"the output is {out.dtype} {out.shape}")
     step.include("elementwise.h")
-    step.call("F4_MAP", step.pointer(out.name), step.pointer(node.inputs[0]), out.size, vectors)
+    step.call("F4_MAP", step.pointer(out.name), step.pointer(source.name), out.size, vectors)

@@ -4,7 +4,7 @@ from typing import Final
 
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, nest
-from publisher.compiler.operators.parameters import axis_of, check, numbers
+from publisher.compiler.operators.parameters import axis_of, check, number
 from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step, row_major
@@ -51,7 +51,7 @@ def top_k(node: Node, step: Step) -> None:
     source = step.value(node.inputs[0])
     axis = axis_of(node, node.integer("axis", -1), len(source.shape))
     length, stride = source.shape[axis], row_major(source.shape)[axis]
-    (count,) = numbers(node, step, 1, "k") or (node.integer("k", 0),)
+    count = number(node, step, 1, 0, "k")
     check(0 <= count <= length, node, f"k is {count} of {length}")
     shape = (*source.shape[:axis], count, *source.shape[axis + 1 :])
     outs = [step.value(name) if name else None for name in node.outputs]

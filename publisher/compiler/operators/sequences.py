@@ -7,7 +7,7 @@ import numpy as np
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, nest
 from publisher.compiler.operators.moving import bits, copy, whole
-from publisher.compiler.operators.parameters import axis_of, check, numbers
+from publisher.compiler.operators.parameters import axis_of, check, number, numbers
 from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_type, type_words
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step, row_major
@@ -68,10 +68,9 @@ def triangle(node: Node, step: Step) -> None:
     source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
     check(len(source.shape) >= 2, node, "the input is no matrix")
     _check_same(node, step)
-    (asked,) = numbers(node, step, 1) or (0,)
     upper = node.integer("upper", 1)
     rows, columns = source.shape[-2:]
-    diagonal = max(-rows, min(columns, asked))
+    diagonal = max(-rows, min(columns, number(node, step, 1, 0)))
     # The column at which each row begins to be kept, or the first that is no longer kept.
     begins = np.clip(np.arange(rows) + diagonal + (0 if upper else 1), 0, columns).astype(np.int32)
     matrices = source.size // max(1, rows * columns)
