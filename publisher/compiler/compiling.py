@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
+from protocol.errors import ConfigurationError
 from publisher.compiler.emission import Program, emit, emit_repeated
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.fallback import write_with_tinygrad
@@ -85,6 +86,8 @@ def compile_model_untrusted(
     Raises `ConfigurationError`; its `UnsupportedError` where no compiler that was allowed knows an operator.
     """
     progress(STEPS[0])
+    if open_dim is not None and choice == "tinygrad":
+        raise ConfigurationError("tinygrad compiles no open dimension: give its length")
     if open_dim is not None:
         return _open(model, wishes, open_dim, cache, progress)
     graph = import_model_untrusted(
@@ -108,18 +111,21 @@ def _open(model: bytes, wishes: Wishes, dim: Dim, cache: Path | None, progress: 
 
 def _program(model: bytes, wishes: Wishes, graph: Graph, choice: Choice) -> tuple[Program, str, str]:
     """By the own generator where it is allowed and knows the model, else by tinygrad, with the reason."""
-    why = "asked for"
-    if choice != "tinygrad":
-        try:
-            return emit(planned(graph)), "sealedge", ""
-        except UnsupportedError as unknown:
-            if choice == "sealedge":
-                raise
-            own, why = unknown, str(unknown)
+    if choice == "tinygrad":
+        return write_with_tinygrad(model, wishes, graph), "tinygrad", "it was asked for"
     try:
-        return write_with_tinygrad(model, wishes, graph), "tinygrad", why
+        return emit(planned(graph)), "sealedge", ""
+    except UnsupportedError as unknown:
+        if choice == "sealedge":
+            raise
+        return _fallback(model, wishes, graph, unknown), "tinygrad", f"the operator {unknown.operator} {unknown.why}"
+
+
+def _fallback(model: bytes, wishes: Wishes, graph: Graph, unknown: UnsupportedError) -> Program:
+    """By tinygrad. Where that cannot either, what the generator says names the operator, and what to do."""
+    try:
+        return write_with_tinygrad(model, wishes, graph)
     except UnsupportedError:
-        # What the own generator says names the operator, and what to do.
-        if choice == "auto":
-            raise own from None
-        raise
+        remedy = unknown.finding.expected if unknown.finding is not None else ""
+        why = f"{unknown.why}, and the fallback does not take the model"
+        raise UnsupportedError(unknown.operator, why, remedy.replace(", or use the fallback", "")) from None

@@ -59,7 +59,7 @@ def figures(built: Built) -> Mapping[str, str]:
         "module": f"{built.written[0]}, {len(compiled.wasm):,} bytes, sha256 {compiled.digest.hex()[:16]}…",
         "description": f"{built.written[1]}, as {built.description.name}",
         **({"provenance": ", ".join(map(str, built.written[2:]))} if built.written[2:] else {}),
-        "compiler": compiled.compiler + (f": {compiled.why}" if compiled.why else ""),
+        "compiler": compiled.compiler + (f", because {compiled.why}" if compiled.why else ""),
         "operators": _operators(cost.operators),
         "parameters": f"{cost.parameters:,} ({cost.parameter_bytes:,} bytes), {_macs(cost.macs)} an inference",
         "memory": f"{tried.memory_bytes / 2**20:.1f} MiB at most, all included",

@@ -93,6 +93,7 @@ OPTIONS: dict[str, tuple[Case, str]] = {
     "no such dimension": (lambda t: ["--dim", "M=4"], "no such dimension"),
     "state of nothing": (lambda t: ["--state", "h=probabilities"], "no input"),
     "all of it state": (lambda t: ["--state", "readings=probabilities"], "not every input"),
+    "a range for tinygrad": (lambda t: ["--dim", "N=1..2", "--compiler", "tinygrad"], "no open dimension"),
     "two ranges": (lambda t: ["--dim", "N=1..2", "--dim", "M=1..2"], "one dimension"),
     "half a range": (lambda t: ["--dim", "N=1.."], "--dim"),
     "another rank": (lambda t: ["--shape", "readings=1,2,3"], "shape"),
