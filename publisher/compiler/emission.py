@@ -147,8 +147,17 @@ def _run(written: _Written, graph: Graph, places: Mapping[str, str]) -> tuple[li
     plan = plan_memory(graph)
     written.grow(arena=plan.arena_bytes)
     storage = _Storage(written, graph, plan, places)
+    _check_views(graph)
     steps = [(node, _step(node, graph, storage, known)) for node in graph.nodes if not is_view(node)]
     return [written.function(node, step) for node, step in steps], storage
+
+
+def _check_views(graph: Graph) -> None:
+    """No operator looks at these: what is read under another shape must have as many bytes."""
+    for node in filter(is_view, graph.nodes):
+        source, view = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
+        if (source.dtype, source.bytes) != (view.dtype, view.bytes):
+            raise ConfigurationError(f"{node.operator}: a tensor of shape {source.shape} is no {view.shape}")
 
 
 def _step(node: Node, graph: Graph, storage: _Storage, known: Mapping[str, Emit]) -> Step:

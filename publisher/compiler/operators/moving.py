@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from protocol.errors import ConfigurationError
 from publisher.compiler.graph import C_TYPES, Value
 from publisher.compiler.loops import Operand, Stride, merged, nest
 from publisher.compiler.step import Step, row_major
@@ -34,7 +35,12 @@ def whole(value: Value) -> Walk:
 
 
 def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
-    """Write loops over `shape` that copy elements: blocks where both walks have them, tiles where they transpose."""
+    """Write loops over `shape` that copy elements: blocks where both walks have them, tiles where they transpose.
+
+    Raises `ConfigurationError` where the elements are of two types.
+    """
+    if to.value.dtype != source.value.dtype:
+        raise ConfigurationError(f"{source.value.dtype} elements are to become {to.value.dtype}")
     if 0 in shape:
         return
     size = np.dtype(to.value.dtype).itemsize

@@ -166,6 +166,8 @@ WRONG: list[tuple[str, list[tuple[int, ...]], tuple[int, ...], Mapping[str, Attr
     ("Trilu", [(3,)], (3,), {}),
     ("CumSum", [(3,)], (3,), {}),
     ("Resize", [(2, 3)], (2, 3, 4), {}),
+    ("Identity", [(2, 3)], (2, 4), {}),
+    ("Exp", [(2, 3)], (2, 4), {}),
 ]
 
 
@@ -175,6 +177,14 @@ def test_a_node_that_does_not_fit_its_tensors_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=operator):
         emit(graph(operator, shapes, out, **attributes))
+
+
+def test_elements_of_two_types_are_refused() -> None:
+    for operator in ("Concat", "Split", "Transpose", "Expand", "Identity", "Add", "Exp", "Where", "ReduceSum"):
+        values = {"x": Value("x", "float32", (4,)), "y": Value("y", "int64", (4,))}
+        inputs = ("x",) * {"Add": 2, "Where": 3}.get(operator, 1)
+        with pytest.raises(ConfigurationError):
+            emit(Graph((Node(operator, inputs, ("y",), version=21),), values, ("x",), ("y",)))
 
 
 def test_bounds_that_are_computed_are_refused_with_what_to_do() -> None:
