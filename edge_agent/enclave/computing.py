@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.attesting import Attesting
+from edge_agent.enclave.carrying import Carrying, cut, joined
 from edge_agent.enclave.inference import answer
-from edge_agent.enclave.loading import Running
+from edge_agent.enclave.loading import Carried, Running
 from edge_agent.enclave.models import ModelShelf
 from edge_agent.enclave.waiting import Asked, WaitingRoom
 from edge_agent.enclave.workers import Outcome, Workers
@@ -30,9 +30,10 @@ class _Ready:
     asked: Asked
     passport: Passport
     running: Running
+    carried: Carried | None
 
     def compute(self) -> bytes:
-        return self.running.compute(self.asked.request.input)
+        return self.running.compute(joined(self.asked, self.carried))
 
 
 class Computing:
@@ -43,22 +44,26 @@ class Computing:
         trust: Trust,
         attesting: Attesting,
         models: ModelShelf,
+        carrying: Carrying,
         key: SigningKey,
         randomness: Randomness,
         workers: Workers,
     ) -> None:
         self.waiting = WaitingRoom()
-        self._trust, self._attesting, self._models = trust, attesting, models
+        self._trust, self._attesting, self._models, self._carrying = trust, attesting, models, carrying
         self._key, self._randomness, self._workers = key, randomness, workers
 
     def turn(self, now: float) -> list[Ended]:
         """Answer those whose turn it is, as many as the workers take on. Nobody's data waits longer than its session.
 
-        A request whose time has passed while it waited is refused and not computed.
+        A request whose time has passed while it waited is refused and not computed. Where state is carried, a session
+        has one turn: its next request starts from what this one leaves.
         """
         ended: list[Ended] = [(each, _without_session()) for each in self.waiting.remove_if(_is_over)]
         ready: list[_Ready] = []
         for asked in self.waiting.in_turn(MOST_AT_ONCE):
+            if any(each.carried is not None and each.asked.session is asked.session for each in ready):
+                continue
             try:
                 ready.append(self._entitled(asked, now))
             except (RemoteError, EnclaveError) as error:
@@ -77,11 +82,15 @@ class Computing:
     def _answer(self, ready: _Ready, outcome: Outcome, now: float) -> Answer | EnclaveError:
         if isinstance(outcome, EnclaveError):
             return outcome
-        sign = partial(answer, key=self._key, randomness=self._randomness, now=now)
+        asked, carried = ready.asked, ready.carried
         try:
-            return sign(ready.asked, outcome, ready.running, ready.passport)
+            shown, after = cut(outcome, carried)
+            made = answer(asked, shown, ready.running, carried, ready.passport, self._key, self._randomness, now)
         except EnclaveError as error:
             return error
+        if carried is not None:
+            self._carrying.after(asked, carried, after)
+        return made
 
     def _entitled(self, asked: Asked, now: float) -> _Ready:
         """Raises unless, at this moment, the enclave is attested, sender and recipients stand, the model is lent."""
@@ -91,7 +100,7 @@ class Computing:
         session.check_standing(self._trust, now)
         running = self._models.running(session.model, now)
         check_times("request", asked.request.issued, asked.request.expires, now)
-        return _Ready(asked, passport, running)
+        return _Ready(asked, passport, running, self._carrying.before(asked, running))
 
 
 def _is_over(asked: Asked) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from edge_agent.enclave.answers import Answer, AnswerBudget
 from edge_agent.enclave.attesting import Attesting
+from edge_agent.enclave.carrying import Carrying
 from edge_agent.enclave.computing import Computing
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.inference import refuse
@@ -74,13 +75,14 @@ class Enclave(Desk):
         if configuration.sealing_key is not None:
             cache = SealedCache(configuration.sealing_key, self.name, configuration.digest, engine, randomness)
         self._models = ModelShelf(trust, self.name, self.key, ManifestBook(trust, store), load, randomness, cache)
-        self._computing = Computing(trust, self._attesting, self._models, self.key, randomness, workers)
         kept = self._limits.cached_replies
         self._answers = AnswerBudget(kept, self._limits.cached_reply_bytes)
         self._sessions = SessionTable(
             self._limits.sessions, self._limits.sessions_per_sender, self._answers, replaces=True
         )
         self._one_shots = SessionTable(kept, max(1, kept // 4), self._answers)
+        carrying = Carrying(self._sessions)
+        self._computing = Computing(trust, self._attesting, self._models, carrying, self.key, randomness, workers)
         self._floor = 0.0
         topics = self.topics
         self._routes = {
@@ -144,7 +146,8 @@ class Enclave(Desk):
         return events if self._models.loaded == held else [*events, *self._announced(now)]
 
     def _announced(self, now: float) -> Sequence[Event]:
-        """A model was loaded: shown in the status, and to the verifier."""
+        """A model was loaded: shown in the status, and to the verifier. No state outlives what made it."""
+        self._sessions.erase_carried(self._models.holds)
         self.board.details["models"] = ", ".join(f"{each.model}@{each.version}" for each in self._models.loaded)
         return [self._attesting.ask("model-loaded", now)]
 
@@ -180,7 +183,9 @@ class Enclave(Desk):
         ask_at = self._attesting.ask_at
         if (ask_at is None and passport is None) or (ask_at is not None and now >= ask_at):
             events.append(self._attesting.ask("lease-ended" if passport is None else "again", now))
-        return [*events, *self._models.expire(passport, now)]
+        events += self._models.expire(passport, now)
+        self._sessions.erase_carried(self._models.holds)
+        return events
 
     def _revoked(self, now: float) -> Sequence[Event]:
         events = self._models.erase_revoked()
@@ -190,6 +195,7 @@ class Enclave(Desk):
         if self._passport(now) is None:
             events += self._models.erase_all("revoked")
             self._erase_all()
+        self._sessions.erase_carried(self._models.holds)
         return events
 
     # Attestation and models

@@ -1,7 +1,7 @@
 """One request inside an enclave, once the module has run: sign the receipt, seal the result to whoever may read it."""
 
 from edge_agent.enclave.answers import Answer
-from edge_agent.enclave.loading import Running
+from edge_agent.enclave.loading import Carried, Running
 from edge_agent.enclave.sessions import Session
 from edge_agent.enclave.waiting import RETRY_SECONDS, Asked
 from protocol.attestation import Passport
@@ -15,7 +15,7 @@ from protocol.receipts import commitment, sign_receipt
 from protocol.status import refusal_of
 from schemas.kinds import Kind
 from schemas.reason import Reason
-from schemas.session import InferenceRequest, InferenceResult, Receipt
+from schemas.session import CarriedState, InferenceRequest, InferenceResult, Receipt
 
 PAD = 256
 """Results are padded to a multiple of this many bytes where the request was padded (P1)."""
@@ -25,12 +25,15 @@ def answer(
     asked: Asked,
     output: bytes,
     running: Running,
+    carried: Carried | None,
     passport: Passport,
     key: SigningKey,
     randomness: Randomness,
     now: float,
 ) -> Answer:
     """What is published: the sensor's reply, and the consumers' result where there are any.
+
+    `output` is without the next state; `carried` is the state before.
 
     Raises `EnclaveError` (output-too-large) where it is more than a message may hold.
     """
@@ -52,6 +55,7 @@ def answer(
         tier=passport.result.tier,
         session=session.terms.session,
         sender=session.sender.key.thumbprint,
+        carried=None if carried is None else _committed(carried, salt),
     )
     result = InferenceResult(
         request=request.request,
@@ -71,6 +75,10 @@ def refuse(session: Session, error: RemoteError | EnclaveError, correlation: byt
     plaintext = encode_message(refusal_of(error, now, retry_after))
     payload = session.channel.seal(Kind.REFUSAL, plaintext, terms.reply_to, session.sender.name, correlation)
     return Publication(terms.reply_to, payload, correlation=correlation, expiry=60)
+
+
+def _committed(carried: Carried, salt: bytes) -> CarriedState:
+    return CarriedState(step=carried.steps, commitment=commitment("state", salt, carried.data))
 
 
 def _publications(session: Session, request: InferenceRequest, result: InferenceResult) -> Answer:

@@ -37,6 +37,15 @@ class Running:
     renew_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """State of one session: what `by` made in so many requests, from zeros."""
+
+    by: Running = field(repr=False)
+    data: bytes = field(repr=False)
+    steps: int
+
+
 @dataclass(slots=True)
 class Wanted:
     """A version on its way: what was asked, what was granted."""

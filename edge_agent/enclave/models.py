@@ -72,6 +72,10 @@ class ModelShelf:
             raise AppraisalError("the model's lease has ended", reason=Reason.LEASE_EXPIRED)
         return found
 
+    def holds(self, running: Running) -> bool:
+        """Whether this very module, as it was loaded, is still here."""
+        return self._running.get(running.manifest.model) is running
+
     def accept_manifest_untrusted(self, data: bytes, model: str, passport: Passport | None, now: float) -> list[Event]:
         """Take a manifest; ask for its key if it is new."""
         if not data:

@@ -1,10 +1,12 @@
 """Open sessions, within the enclave's limits."""
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_agent.enclave.answers import AnswerBudget, Answers
-from protocol.channel import Channel, ReplayWindow
+from edge_agent.enclave.loading import Carried, Running
+from protocol.channel import WINDOW, Channel, ReplayWindow
 from protocol.errors import AppraisalError, Finding, FreshnessError, RemoteError
 from protocol.messages import digest
 from protocol.party import Publication
@@ -39,6 +41,11 @@ class Session:
     answers: Answers = field(default_factory=Answers, repr=False)
     is_over: bool = False
     """Whether it has ended, was replaced or erased: nothing more is computed in it."""
+    is_one_shot: bool = False
+    carried: Carried | None = field(default=None, repr=False)
+    carried_requests: deque[bytes] = field(default_factory=lambda: deque(maxlen=WINDOW), repr=False)
+    """The last ones that went into the state, and the sequence number of the newest."""
+    carried_sequence: int = -1
 
     @classmethod
     def opened(
@@ -52,7 +59,8 @@ class Session:
         """A session from its checked terms."""
         channel = Channel.of_enclave(terms.session, terms.secret)
         kept = terms.model_copy(update={"secret": b"", "recipients": (), "request": None})
-        return cls(digest(opening), sender, recipients, kept, channel, sealer)
+        one_shot = terms.request is not None
+        return cls(digest(opening), sender, recipients, kept, channel, sealer, is_one_shot=one_shot)
 
     @property
     def model(self) -> str:
@@ -153,9 +161,20 @@ class SessionTable:
         for name in tuple(self._open):
             self._drop(name)
 
+    @property
+    def carried_bytes(self) -> int:
+        """State of all sessions, in bytes."""
+        return sum(len(each.carried.data) for each in self._open.values() if each.carried is not None)
+
+    def erase_carried(self, is_there: Callable[[Running], bool]) -> None:
+        """Erase the state that modules made which are there no more."""
+        for each in self._open.values():
+            if each.carried is not None and not is_there(each.carried.by):
+                each.carried = None
+
     def _drop(self, name: bytes) -> Session:
         session = self._open.pop(name)
-        session.is_over = True
+        session.is_over, session.carried = True, None
         self._budget.end(session.answers)
         self._of_sender[session.sender.name] -= 1
         if not self._of_sender[session.sender.name]:

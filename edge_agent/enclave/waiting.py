@@ -64,10 +64,14 @@ class WaitingRoom:
                 raise AppraisalError("too many requests wait", reason=Reason.BUSY, finding=finding)
 
     def add(self, asked: Asked) -> None:
-        """Behind the sender's others. Raises `AppraisalError` (busy) where there is no room."""
+        """Behind the sender's others, but before those of its session with higher numbers.
+
+        Raises `AppraisalError` (busy) where there is no room.
+        """
         sender = asked.session.sender.name
         self.check_room(sender, len(asked.request.input))
-        self._of_sender.setdefault(sender, deque()).append(asked)
+        own = self._of_sender.setdefault(sender, deque())
+        own.insert(_place(asked, own), asked)
         self._names.add(asked.name)
         self._bytes += len(asked.request.input)
 
@@ -101,3 +105,11 @@ class WaitingRoom:
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _place(asked: Asked, own: deque[Asked]) -> int:
+    """State is carried in the order in which the sensor asked, not in which the broker delivered."""
+    for index, each in enumerate(own):
+        if each.session is asked.session and each.sequence > asked.sequence:
+            return index
+    return len(own)

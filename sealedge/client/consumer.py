@@ -9,6 +9,7 @@ waits on disk, sealed, as `sealedge.client.held` says.
 
 from collections.abc import Sequence
 
+from protocol.carried import shown_outputs
 from protocol.desk import Desk
 from protocol.errors import RemoteError, UnexpectedError
 from protocol.kem_keys import KemPrivateKey
@@ -182,6 +183,7 @@ class ConsumerParty(Desk):
             model=receipt.model,
             version=receipt.version,
             tier=receipt.tier,
+            step=verified.step,
         )
 
     def _labels(self, receipt: Receipt, output: bytes) -> tuple[str, ...]:
@@ -190,7 +192,7 @@ class ConsumerParty(Desk):
         if manifest is None or (manifest.version, manifest.digest) != (receipt.version, receipt.module):
             return ()
         try:
-            specs = sized_untrusted(manifest.outputs, output)
+            specs = sized_untrusted(shown_outputs(manifest), output)
             parts = split_outputs_untrusted(specs, output)
             return tuple(name for each in specs for name in class_names_untrusted(each, parts[each.name]))
         except RemoteError:

@@ -45,6 +45,8 @@ class Dispatch:
         self._inbox = trust.topics.inbox(Role.SENSOR, name)
         self._waiting: OrderedDict[bytes, None] = OrderedDict.fromkeys(outbox)
         self._flights: dict[bytes, _Flight] = {}
+        self.one_by_one = False
+        """Whether a request waits for the end of the one before: the model carries state from one to the next."""
 
     # What is asked of it
 
@@ -135,6 +137,8 @@ class Dispatch:
     def _capacity(self) -> int:
         """How many requests may be in flight."""
         session = self._sessions.current
+        if self.one_by_one and not self._pace.one_shot:
+            return 1
         return self._pace.in_flight if session is None else min(self._pace.in_flight, session.window)
 
     def _is_ready(self, now: float) -> bool:

@@ -12,7 +12,9 @@ from schemas.status import Refusal
 class Answered(Event):
     """A request's result, verified: enclave, tier, receipt and commitments hold.
 
-    `output` is None where the sensor asked for the receipt alone. `bundle` is the encoded `ReceiptBundle`.
+    `output` is None where the sensor asked for the receipt alone. `bundle` is the encoded `ReceiptBundle`. `step` is
+    how many requests of its session the model's state was carried through before, 0 where it started from zeros;
+    None where the model has no state.
     """
 
     request: bytes
@@ -22,6 +24,7 @@ class Answered(Event):
     model: str
     version: int
     tier: Tier
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class ResultReceived(Event):
     `sender_key` is the thumbprint of the sensor's signing key: the receipt signs it. `sender` is its name as the
     enclave's result gives it: another recipient of the same result could have sealed it again under another name.
     `labels` are the class names that the manifest gives to the output; empty where the manifest has none, or is
-    not of this version.
+    not of this version. `step` is as in `Answered`.
     """
 
     request: bytes
@@ -61,3 +64,4 @@ class ResultReceived(Event):
     model: str
     version: int
     tier: Tier
+    step: int | None = None

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from protocol.carried import sent_inputs, shown_outputs
 from protocol.errors import ConfigurationError, EnclaveError, Finding, SealedgeError, TransportError
 from schemas.kinds import Tier
 from schemas.model import Manifest, TensorSpec
@@ -29,6 +30,10 @@ class Result:
 
     `raw` is the module's output, None where the sensor asked for the receipt alone. `receipt` is an encoded
     `ReceiptBundle`: what `sealedge receipt verify` reads. The methods decode `raw` by the manifest.
+
+    `step` is None but for models with state, which the enclave carries between the requests of a session: it says
+    how many results the state was carried through before this one. 0 means that it started from zeros: the first
+    result of a session, which the SDK opens anew when one ends, its enclave is lost, or the model has a new version.
     """
 
     request: bytes
@@ -39,6 +44,7 @@ class Result:
     version: int
     tier: Tier
     specs: tuple[TensorSpec, ...] = field(default=(), repr=False)
+    step: int | None = None
 
     @property
     def output(self) -> "np.ndarray[Any, Any]":
@@ -116,7 +122,8 @@ def _common(event: Answered | ResultReceived, manifest: Manifest | None) -> dict
         "model": event.model,
         "version": event.version,
         "tier": event.tier,
-        "specs": manifest.outputs if manifest is not None and manifest.version == event.version else (),
+        "step": event.step,
+        "specs": shown_outputs(manifest) if manifest is not None and manifest.version == event.version else (),
     }
 
 
@@ -130,10 +137,10 @@ def error_of(event: RequestRefused | TimedOut) -> SealedgeError:
 
 
 def checked_specs(manifest: Manifest | None) -> Sequence[TensorSpec]:
-    """The inputs that a model takes. Raises `TransportError` (model-unknown) where no manifest has come."""
+    """The inputs that a sensor sends to a model. Raises `TransportError` (model-unknown) where no manifest has come."""
     if manifest is None:
         raise TransportError("no manifest of the model has come: is it published?", reason=Reason.MODEL_UNKNOWN)
-    return manifest.inputs
+    return sent_inputs(manifest)
 
 
 def settle(pending: Pending, event: Answered | RequestRefused | TimedOut, manifest: Manifest | None) -> None:

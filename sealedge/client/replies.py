@@ -130,6 +130,7 @@ class Replies:
             model=receipt.model,
             version=receipt.version,
             tier=receipt.tier,
+            step=verified.step,
         )
         return [answered, *self._dispatch.pump(now)]
 

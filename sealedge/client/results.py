@@ -32,6 +32,11 @@ class VerifiedResult:
         )
         return encode_message(bundle)
 
+    @property
+    def step(self) -> int | None:
+        """How many requests of the session the model's state was carried through before; None without state."""
+        return None if self.receipt.carried is None else self.receipt.carried.step
+
     def check_input(self, value: bytes) -> None:
         """Raises `AuthenticationError` unless the receipt commits to this input."""
         check_commitment("input", self.result.salt, value, self.receipt.input_commitment)

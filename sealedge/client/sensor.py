@@ -203,6 +203,7 @@ class SensorParty(Desk):
         manifest = self._manifests.accept_untrusted(delivery.payload, self._terms.model, now)
         if manifest is None:
             return []
+        self._dispatch.one_by_one = manifest.state is not None
         return [Noted("manifest-accepted", {"model": manifest.model, "version": manifest.version})]
 
     # How requests end

@@ -56,6 +56,7 @@ class CheckedReceipt:
             "request": receipt.request.hex(),
             "sender_key": receipt.sender.hex(),
             "time": receipt.time,
+            **({} if receipt.carried is None else {"step": receipt.carried.step}),
             "verifier": result.verifier,
             "measurement": result.measurement.hex(),
             "lease_from": result.issued,

@@ -6,7 +6,8 @@
     {"row": 3, "request": "…", "status": "timed-out", "reason": "not-attested"}
 
 A request of an earlier run that ends now has no row. `output` is hex where the manifest of its version is not here,
-and absent where the sensor asks for receipts alone.
+and absent where the sensor asks for receipts alone. `step` is there for models with state: how many requests of the
+session it was carried through before, 0 where it started from zeros.
 """
 
 import os
@@ -122,7 +123,8 @@ def described(event: Ended, manifest: Manifest | None) -> dict[str, Any]:
         return {"status": "refused", "agent": event.agent, **refusal}
     result = answer_of(event, manifest)
     about = {"agent": result.agent, "model": result.model, "version": result.version, "tier": str(result.tier)}
-    return {"status": "answered", **about, **content(result)}
+    step = {} if result.step is None else {"step": result.step}
+    return {"status": "answered", **about, **step, **content(result)}
 
 
 def content(result: Result) -> dict[str, Any]:
