@@ -3,6 +3,24 @@
 
 #include "module.h"
 
+/* For `inner` rows side by side, which of `length` elements is the best: `better` is a C expression of `x` and `best`.
+   `bests` is room for as many elements. */
+#define BEST_INDEX(type, to, from, bests, length, inner, better)                     \
+    do {                                                                             \
+        int64_t *const to_ = (to);                                                   \
+        const type *const from_ = (from);                                            \
+        type *const bests_ = (bests);                                                \
+        for (int j = 0; j < (inner); j++) to_[j] = 0, bests_[j] = from_[j];          \
+        for (int k = 1; k < (length); k++)                                           \
+            INDEPENDENT                                                              \
+            for (int j = 0; j < (inner); j++) {                                      \
+                const type x = from_[k * (inner) + j], best = bests_[j];             \
+                const int wins = (better);                                           \
+                bests_[j] = wins ? x : best;                                         \
+                to_[j] = wins ? k : to_[j];                                          \
+            }                                                                        \
+    } while (0)
+
 /* `order` becomes the indices of `count` elements, the first in order first, equal ones by index; `other` is room for
    as many. By merging runs of 1, 2, 4, … */
 #define SORTED(type, word, comes_first)                                                                       \

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from publisher.compiler.errors import UnsupportedError
-from publisher.compiler.graph import Node
+from publisher.compiler.graph import Node, Value
 from publisher.compiler.operators.parameters import check
 from publisher.compiler.operators.pointwise import check_type
 from publisher.compiler.operators.registry import operator
@@ -26,19 +26,11 @@ _PADDINGS: Final = {"zeros": "GRID_ZEROS", "border": "GRID_BORDER", "reflection"
 @operator("GridSample")
 def grid_sample(node: Node, step: Step) -> None:
     """ONNX GridSample of images with one, two or three dimensions: all modes and paddings."""
-    check_type(node, step, ("float32",))
-    check_type(node, step, ("float32",), 1)
-    source, grid, out = (step.value(name) for name in (*node.inputs[:2], node.outputs[0]))
-    rank = len(source.shape) - 2
-    if rank not in {1, 2, 3}:
-        raise UnsupportedError("GridSample", f"of {rank} dimensions is not known", "sample two or three of them")
+    source, grid, out = _sampled(node, step)
     mode, padding = node.text("mode", "linear"), node.text("padding_mode", "zeros")
     if mode not in _MODES or padding not in _PADDINGS:
         raise UnsupportedError("GridSample", "has an unknown mode or padding", "use linear and zeros")
-    batch, channels, *lengths = source.shape
-    check(grid.shape == (batch, *grid.shape[1:-1], rank), node, "the grid is of another shape")
-    check(out.shape == (batch, channels, *grid.shape[1:-1]), node, "the output is of another shape")
-    check(source.size > 0 or out.size == 0, node, "there is nothing to sample")
+    (batch, channels, *lengths), rank = source.shape, len(source.shape) - 2
     points = prod(grid.shape[1:-1])
     step.include("grid_sample.h")
     step.line(
@@ -53,6 +45,21 @@ def grid_sample(node: Node, step: Step) -> None:
         *(channels, points, rank, "lengths", _MODES[mode], _PADDINGS[padding]),
         int(node.integer("align_corners", 0) != 0),
     )
+
+
+def _sampled(node: Node, step: Step) -> tuple[Value, Value, Value]:
+    """Image, grid and output, which fit each other."""
+    check_type(node, step, ("float32",))
+    check_type(node, step, ("float32",), 1)
+    source, grid, out = (step.value(name) for name in (*node.inputs[:2], node.outputs[0]))
+    rank = len(source.shape) - 2
+    if rank not in {1, 2, 3}:
+        raise UnsupportedError("GridSample", f"of {rank} dimensions is not known", "sample two or three of them")
+    places = grid.shape[1:-1]
+    check(grid.shape == (source.shape[0], *places, rank), node, "the grid is of another shape")
+    check(out.shape == (*source.shape[:2], *places) and out.dtype == "float32", node, "the output is of another shape")
+    check(source.size > 0 or out.size == 0, node, "there is nothing to sample")
+    return source, grid, out
 
 
 @operator("AffineGrid")

@@ -24,24 +24,22 @@ def extreme_index(node: Node, step: Step) -> None:
     kept = (*before, 1, *after) if node.integer("keepdims", 1) else (*before, *after)
     check(out.shape == kept and out.dtype == "int64", node, "the output is of another shape or type")
     check(length > 0 or out.size == 0, node, "there is nothing to compare")
-    inner = row_major(source.shape)[axis]
-    outer = out.size // inner if inner else 0
-    sign = "<" if node.operator == "ArgMin" else ">"
-    further = f"x {sign}{'=' if node.integer('select_last_index', 0) else ''} best"
-    if dtype in FLOATS:
-        further = f"({further} || x != x) && best == best"
-    ctype = C_TYPES[dtype]
+    if out.size == 0:
+        return
+    ctype, inner = C_TYPES[dtype], row_major(source.shape)[axis]
     operands = {
         "o": Operand(step.pointer(out.name), (inner,), "int64_t"),
         "a": Operand(f"(({ctype} *){step.pointer(source.name)})", (inner * length,), ctype),
     }
-    best = f"{ctype} *const bests = {step.scratch(inner, dtype)};"
-    begin = f"for (int j = 0; j < {inner}; j++) {{{{ (&{{o}})[j] = 0; bests[j] = (&{{a}})[j]; }}}}"
-    element = f"{ctype} x = (&{{a}})[k * {inner} + j], best = bests[j]; int better = {further};"
-    choose = f"{{{{ {element} bests[j] = better ? x : best; (&{{o}})[j] = better ? k : (&{{o}})[j]; }}}}"
-    loops = f"for (int k = 1; k < {length}; k++) INDEPENDENT for (int j = 0; j < {inner}; j++) {choose}"
-    if out.size:
-        nest(step, (outer,), operands, f"{best} {begin} {loops}", ordered=True)
+    sizes = f"{step.scratch(inner, dtype)}, {length}, {inner}, {_better(node, dtype)}"
+    step.include("selection.h")
+    nest(step, (out.size // inner,), operands, f"BEST_INDEX({ctype}, &{{o}}, &{{a}}, {sizes});", ordered=True)
+
+
+def _better(node: Node, dtype: str) -> str:
+    sign = "<" if node.operator == "ArgMin" else ">"
+    further = f"x {sign}{'=' if node.integer('select_last_index', 0) else ''} best"
+    return f"({further} || x != x) && best == best" if dtype in FLOATS else further
 
 
 @operator("TopK")
@@ -57,24 +55,29 @@ def top_k(node: Node, step: Step) -> None:
     outs = [step.value(name) if name else None for name in node.outputs]
     check(all(each is None or each.shape == shape for each in outs), node, "an output is of another shape")
     ctype = C_TYPES[dtype]
-    reads, writes = row_major(source.shape), row_major(shape)
-    loops = (*source.shape[:axis], *source.shape[axis + 1 :])
-    operands = {"a": Operand(f"(({ctype} *){step.pointer(source.name)})", _without(reads, axis), ctype)}
-    way = "descending" if node.integer("largest", 1) else "ascending"
-    statement = f"int32_t *const order = {step.scratch(length, 'int32')}; "
-    if count <= FEW:
-        statement += f"{dtype}_first_{way}(order, &{{a}}, {stride}, {length}, {count});"
-    else:
-        statement += f"{dtype}_{way}(order, {step.scratch(length, 'int32')}, &{{a}}, {stride}, {length});"
+    operands = {
+        "a": Operand(f"(({ctype} *){step.pointer(source.name)})", _without(row_major(source.shape), axis), ctype)
+    }
+    statement = _ordered(node, step, dtype, (stride, length, count))
     for letter, out, chosen in zip("oi", outs, (f"(&{{a}})[order[k] * {stride}]", "order[k]"), strict=False):
         if out is not None:
-            kind = C_TYPES[out.dtype]
-            operands[letter] = Operand(step.pointer(out.name), _without(writes, axis), kind)
+            walk = _without(row_major(shape), axis)
+            operands[letter] = Operand(step.pointer(out.name), walk, C_TYPES[out.dtype])
             statement += f" for (int k = 0; k < {count}; k++) (&{{{letter}}})[k * {stride}] = {chosen};"
     step.include("selection.h")
     if count and source.size:
-        nest(step, loops, operands, statement, ordered=True)
+        nest(step, _without(source.shape, axis), operands, statement, ordered=True)
 
 
-def _without(strides: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return strides[:axis] + strides[axis + 1 :]
+def _ordered(node: Node, step: Step, dtype: str, sizes: tuple[int, int, int]) -> str:
+    """The statement after which `order` holds the indices wanted."""
+    stride, length, count = sizes
+    way = "descending" if node.integer("largest", 1) else "ascending"
+    begin = f"int32_t *const order = {step.scratch(length, 'int32')}; "
+    if count <= FEW:
+        return begin + f"{dtype}_first_{way}(order, &{{a}}, {stride}, {length}, {count});"
+    return begin + f"{dtype}_{way}(order, {step.scratch(length, 'int32')}, &{{a}}, {stride}, {length});"
+
+
+def _without(each: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return each[:axis] + each[axis + 1 :]

@@ -30,14 +30,19 @@ def cumulate(node: Node, step: Step) -> None:
         "o": Operand(f"({step.pointer(out.name)} + {first})", (inner * length,), ctype),
         "a": Operand(f"((({ctype} *){step.pointer(source.name)}) + {first})", (inner * length,), ctype),
     }
-    sign, start = ("+", 0) if node.operator == "CumSum" else ("*", 1)
-    # Sums of integers wrap: C says so of unsigned ones alone.
-    wide = ctype if dtype in FLOATS else type_words(dtype)["U"]
-    sizes = f"{length}, {-inner if reverse else inner}, {inner}, {int(exclusive != 0)}, {start}"
-    statement = f"CUMULATE({ctype}, &{{o}}, &{{a}}, {sizes}, ({wide})r {sign} ({wide})x);"
+    sizes = f"{length}, {-inner if reverse else inner}, {inner}, {int(exclusive != 0)}"
     step.include("sequences.h")
     if source.size:
+        statement = f"CUMULATE({ctype}, &{{o}}, &{{a}}, {sizes}, {_cumulated(node, dtype)});"
         nest(step, (source.size // (inner * length),), operands, statement, ordered=True)
+
+
+def _cumulated(node: Node, dtype: str) -> str:
+    """What an exclusive one begins with, and what there is with one element more."""
+    sign, start = ("+", 0) if node.operator == "CumSum" else ("*", 1)
+    # Sums of integers wrap: C says so of unsigned ones alone.
+    wide = C_TYPES[dtype] if dtype in FLOATS else type_words(dtype)["U"]
+    return f"{start}, ({wide})r {sign} ({wide})x"
 
 
 @operator("ReverseSequence")
@@ -135,14 +140,18 @@ def tensor_scatter(node: Node, step: Step) -> None:
         "o": bits(step, out, (walk[0] * inner, walk[1] * inner, 0)),
         "u": bits(step, update, tuple(each * inner for each in row_major(shape))),
         "t": Operand(step.constant(np.arange(rows, dtype=np.int32)), (0, 0, 1), "const int32_t"),
+        **_first_rows(node, step, shape[0]),
     }
-    first = "0"
-    if node.has(2):
-        starts = step.value(node.inputs[2])
-        check(starts.shape == shape[:1] and starts.dtype == "int64", node, "there is no index for each batch")
-        operands["n"] = Operand(step.pointer(starts.name), (1, 0, 0), "const int64_t")
-        first = f"index_in({{n}}, {length})"
-    place = f"{first} + {{t}}"
+    place = f"index_in({{n}}, {length}) + {{t}}" if node.has(2) else "{t}"
     wrapped = f"({place}) % {length}" if node.text("mode", "linear") == "circular" else f"index_in({place}, {length})"
     step.include("indexing.h")
     nest(step, shape, operands, f"__builtin_memcpy(&{{o}} + {wrapped} * {inner}, &{{u}}, {inner} * sizeof {{o}});")
+
+
+def _first_rows(node: Node, step: Step, batch: int) -> dict[str, Operand]:
+    """Where the first row is put, for each batch; nothing where it is always the first."""
+    if not node.has(2):
+        return {}
+    starts = step.value(node.inputs[2])
+    check(starts.shape == (batch,) and starts.dtype == "int64", node, "there is no index for each batch")
+    return {"n": Operand(step.pointer(starts.name), (1, 0, 0), "const int64_t")}
