@@ -52,6 +52,12 @@ def test_many_readings(fleet: LiveFleet, tmp_path: Path) -> None:
     assert said == "(1.0,) ('high',)\n" * 3
 
 
+@pytest.mark.slow
+def test_classify(fleet: LiveFleet, tmp_path: Path) -> None:
+    np.save(tmp_path / "readings.npy", np.array([[1, 1, 1, 1], [0, 0, 0, 0.5]]))
+    assert run("classify.py", fleet.write(Role.SENSOR, "example-classes"), tmp_path / "readings.npy") == "high\nlow\n"
+
+
 def test_receipts_only_and_the_consumer(fleet: LiveFleet, doctor: Path) -> None:
     folder = fleet.write(Role.SENSOR, "example-bedside", recipients=[doctor / "credential.cwt"], return_result=False)
     said = run("receipts_only.py", folder)
