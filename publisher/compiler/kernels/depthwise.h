@@ -115,16 +115,3 @@ INLINE void depthwise(const Depthwise d, const int pixels, const int first_whole
         depthwise_line(d, pixels, first_whole, whole_end, in + (long)n * d.height * d.width * d.channels, y, weights,
                        bias, out, start + ((long)n * d.out_height + y) * d.out_width * d.channels, finish);
 }
-
-/* An image [height, width, channels] with zeros around it. */
-INLINE void pad_image(const float *from, const int height, const int width, const int channels, const int top,
-                      const int left, const int bottom, const int right, float *to) {
-    const int whole = (left + width + right) * channels;
-    ROLLED for (int y = 0; y < top; y++, to += whole) zero_floats(to, whole);
-    ROLLED for (int y = 0; y < height; y++, to += whole, from += width * channels) {
-        zero_floats(to, left * channels);
-        copy_floats(to + left * channels, from, width * channels);
-        zero_floats(to + (left + width) * channels, right * channels);
-    }
-    ROLLED for (int y = 0; y < bottom; y++, to += whole) zero_floats(to, whole);
-}

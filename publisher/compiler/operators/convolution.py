@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
-from publisher.compiler.operators.depthwise import emit_depthwise
+from publisher.compiler.operators.depthwise import Middle, emit_depthwise
 from publisher.compiler.operators.epilogue import finish_function
 from publisher.compiler.operators.packing import bias_pointer, block_rows, packed
 from publisher.compiler.operators.products import Product, emit_product
@@ -55,7 +55,8 @@ def convolution(node: Node, step: Step) -> None:
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
     finish = finish_function(node, step, ("Add r0 i2",) if node.has(2) and bias is None else ())
     if form.groups == form.channels == form.filters > 1 and form.window.kernel[0] == 1 == form.window.source[0]:
-        emit_depthwise(node, step, form.window, form.images, weights, bias, finish)
+        middle = Middle(form.window, form.images, weights, bias, finish)
+        emit_depthwise(middle, step, step.pointer(node.inputs[0]), step.pointer(node.outputs[0]))
     elif form.window.is_plain and form.groups == 1:
         _pointwise(node, step, form, weights, bias, finish)
     else:

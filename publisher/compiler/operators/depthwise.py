@@ -1,78 +1,124 @@
 """Convolution of each channel alone, as kernels/depthwise.h computes it."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.compiler.graph import Node
 from publisher.compiler.operators.window import Window
 from publisher.compiler.step import Step
 
 REGISTERS: Final = 15
 NARROW: Final = 24
-"""Lines of fewer places are padded beforehand: too many of them are at an edge."""
+"""Lines of fewer places are copied into padded ones: too many of them are at an edge."""
+
+BAND_BYTES: Final = 96 * 1024
+"""What a band may take: an instance pays for each page that it touches, and what is near is quicker."""
+
 
 MOST_PIXELS: Final = 4
 WIDEST_UNROLLED: Final = 5
 
 
-def emit_depthwise(
-    node: Node,
-    step: Step,
-    window: Window,
-    images: int,
-    weights: NDArray[np.float32],
-    bias: NDArray[np.float32] | None,
-    finish: str,
-) -> None:
-    """Write a convolution of two dimensions whose groups are its channels; weights are [channels, 1, …]."""
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A packed matrix, a bias filled up ("0" for none), and what follows: C expressions. "0" is no product."""
+
+    packed: str
+    bias: str
+    depth: int
+    columns: int
+    finish: str
+
+    @property
+    def literal(self) -> str:
+        """The C struct `Pointwise`."""
+        return f"(Pointwise){{{self.packed}, {self.bias}, {self.depth}, {self.columns}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """A convolution of each channel alone: its place, weights [channels, 1, …], bias, and what follows."""
+
+    window: Window
+    images: int
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    finish: str
+
+    @property
+    def channels(self) -> int:
+        """How many channels."""
+        return int(self.weights.shape[0])
+
+
+def emit_depthwise(middle: Middle, step: Step, source: str, out: str) -> None:
+    """Write a convolution of two dimensions from and to typed pointers."""
     step.include("depthwise.h")
-    channels, taps = weights.shape[0], taps_of(weights, window)
-    side = side_of(channels)
-    added = "0" if bias is None else step.constant(np.pad(bias.astype(np.float32), (0, side - channels)))
-    source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
-    pixels = pixels_at_once(window)
+    window = middle.window
     if window.out[2] < NARROW and max(*window.begin, *window.end) > 0:
-        image = window.source[1] * window.source[2] * channels
-        place = window.places * channels
-        space = step.scratch(_padded(window)[0] * _padded(window)[1] * channels)
-        step.line(f"for (int n = 0; n < {images}; n++) {{")
-        pads = (window.begin[1], window.begin[2], window.end[1], window.end[2])
-        step.call("pad_image", f"{source} + n * {image}", *window.source[1:], channels, *pads, space)
-        numbers = kernel_numbers(window, _padded(window), channels, (0, 0))
-        last = (space, 1, step.constant(taps), added, out, f"n * {place}", finish)
-        step.call("depthwise", numbers, pixels, 0, window.out[2], *last)
-        step.line("}")
-    else:
-        numbers = kernel_numbers(window, window.source[1:], channels, window.begin[1:])
-        whole = _whole(window)
-        step.call("depthwise", numbers, pixels, *whole, source, images, step.constant(taps), added, out, 0, finish)
+        emit_bands(middle, step, source, out)
+        return
+    taps, added = _constants(middle, step)
+    numbers = _numbers(middle, window.source[1:], window.begin[1:])
+    whole = _whole(window)
+    step.call("depthwise", numbers, _pixels(window), *whole, source, middle.images, taps, added, out, 0, middle.finish)
 
 
-def side_of(channels: int) -> int:
-    """How far apart the weights of two places of the kernel lie: whole vectors."""
+def emit_bands(
+    middle: Middle, step: Step, source: str, out: str, first: Product | None = None, last: Product | None = None
+) -> None:
+    """The same a band of lines at a time, with a product before and after it: kernels/chain.h."""
+    step.include("chain.h")
+    window, channels = middle.window, middle.channels
+    width = window.begin[2] + window.source[2] + window.end[2]
+    lines = _lines(window, width, channels)
+    height = (lines - 1) * window.strides[1] + window.reach[1]
+    band = step.scratch(height * width * channels)
+    space = step.scratch(lines * window.out[2] * channels) if last else "0"
+    before, after = (each or Product("0", "0", 0, channels, "unchanged") for each in (first, last))
+    taps, added = _constants(middle, step)
+    bounds = ", ".join(map(str, (*window.source[1:], *window.begin[1:], lines)))
+    size = window.source[1] * window.source[2] * (first.depth if first else channels)
+    step.line(f"for (int n = 0; n < {middle.images}; n++) {{")
+    step.call(
+        "chain",
+        *(f"(Band){{{bounds}}}", _numbers(middle, (height, width), (0, 0)), before.literal, before.finish),
+        *(f"(Weights){{{taps}, {added}, {_pixels(window)}}}", middle.finish, after.literal, after.finish),
+        *(f"({source} + n * {size})", band, space, out, f"n * {window.places * after.columns}"),
+    )
+    step.line("}")
+
+
+def _lines(window: Window, width: int, channels: int) -> int:
+    """How many lines of the output make a band: as many as fit, in bands of nearly equal height."""
+    fit = (BAND_BYTES // (4 * channels * width) - window.reach[1]) // window.strides[1] + 1
+    bands = -(-window.out[1] // max(1, min(fit, window.out[1])))
+    return -(-window.out[1] // bands)
+
+
+def _constants(middle: Middle, step: Step) -> tuple[str, str]:
+    """Weights as [height, width, whole vectors of channels], and the bias."""
+    side = _side(middle.channels)
+    taps = np.zeros((*middle.window.kernel[1:], side), np.float32)
+    by_channel = middle.weights.reshape(middle.channels, *middle.window.kernel[1:])
+    taps[..., : middle.channels] = np.moveaxis(by_channel, 0, -1)
+    if middle.bias is None:
+        return step.constant(taps), "0"
+    return step.constant(taps), step.constant(np.pad(middle.bias.astype(np.float32), (0, side - middle.channels)))
+
+
+def _side(channels: int) -> int:
     return -(-channels // 4) * 4
 
 
-def taps_of(weights: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-    """Weights [channels, 1, height, width] as [height, width, side]."""
-    channels = weights.shape[0]
-    taps = np.zeros((*window.kernel[1:], side_of(channels)), np.float32)
-    taps[..., :channels] = np.moveaxis(weights.reshape(channels, *window.kernel[1:]), 0, -1)
-    return taps
-
-
-def kernel_numbers(window: Window, size: tuple[int, ...], channels: int, begin: tuple[int, ...]) -> str:
+def _numbers(middle: Middle, size: tuple[int, ...], begin: tuple[int, ...]) -> str:
     """The C struct `Depthwise`, of an image of `size` (height, width) with padding `begin` that is not in it."""
+    window, channels = middle.window, middle.channels
     lists = (window.kernel[1:], window.strides[1:], window.dilations[1:], begin, window.out[1:])
-    numbers = (*size, channels, side_of(channels), *(number for each in lists for number in each))
+    numbers = (*size, channels, _side(channels), *(number for each in lists for number in each))
     return f"(Depthwise){{{', '.join(map(str, numbers))}}}"
-
-
-def _padded(window: Window) -> tuple[int, int]:
-    _, height, width = (sum(each) for each in zip(window.begin, window.source, window.end, strict=True))
-    return height, width
 
 
 def _whole(window: Window) -> tuple[int, int]:
@@ -83,7 +129,7 @@ def _whole(window: Window) -> tuple[int, int]:
     return first, min(max(end, first), window.out[2])
 
 
-def pixels_at_once(window: Window) -> int:
+def _pixels(window: Window) -> int:
     """How many places at a time fit into the registers, with what they read and a line of the kernel."""
     width, stride, gap = window.kernel[2], window.strides[2], window.dilations[2]
     if width > WIDEST_UNROLLED:
