@@ -18,6 +18,7 @@ from publisher.compiler.operators.packing import bias_pointer, block_rows, packe
 from publisher.compiler.operators.products import Product, emit_product
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.operators.window import Window, window_of
+from publisher.compiler.operators.winograd import emit_winograd, suits
 from publisher.compiler.step import Step
 
 
@@ -57,6 +58,9 @@ def convolution(node: Node, step: Step) -> None:
     if form.groups == form.channels == form.filters > 1 and form.window.kernel[0] == 1 == form.window.source[0]:
         middle = Middle(form.window, form.images, weights, bias, finish)
         emit_depthwise(middle, step, step.pointer(node.inputs[0]), step.pointer(node.outputs[0]))
+    elif form.groups == 1 and suits(form.window, form.channels, form.filters):
+        source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
+        emit_winograd(step, form.window, form.images, weights, bias, source, out, finish)
     elif form.window.is_plain and form.groups == 1:
         _pointwise(node, step, form, weights, bias, finish)
     else:

@@ -11,6 +11,8 @@ from protocol.errors import ConfigurationError
 from publisher.compiler.emission import emit
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Attribute, Graph, Node, Value
+from publisher.compiler.operators.window import window_of
+from publisher.compiler.operators.winograd import suits
 from publisher.compiler.planning import planned
 from tests.support.compiling import against_onnxruntime, model_of
 from tests.support.single_nodes import Constant, Single, Table
@@ -54,6 +56,13 @@ CONVOLUTIONS = {
     "a kernel larger than the image": Single("Conv", floats(1, 3, 4, 4), weights(17, 3, 9, 9), pads=[4] * 4),
     "a summand that is computed": Single("Conv", floats(1, 3, 5, 5), weights(6, 3, 3, 3), floats(6)),
 }
+WINOGRAD = {
+    "padded": Single("Conv", floats(1, 16, 11, 13), weights(20, 16, 3, 3), weights(20), pads=[1] * 4),
+    "two images, unpadded": Single("Conv", floats(2, 24, 12, 12), weights(16, 24, 3, 3)),
+    "many channels": Single("Conv", floats(1, 96, 20, 20), weights(24, 96, 3, 3), pads=[1] * 4),
+    "padded unevenly": Single("Conv", floats(1, 20, 21, 9), weights(24, 20, 3, 3), weights(24), pads=[0, 2, 1, 0]),
+    "padded beyond a tile": Single("Conv", floats(1, 16, 6, 6), weights(16, 16, 3, 3), pads=[5] * 4),
+}
 TRANSPOSED = {
     "side by side": Single("ConvTranspose", floats(2, 24, 8, 9), weights(24, 24, 2, 2), weights(24), strides=[2, 2]),
     "side by side, one filter": Single(
@@ -80,9 +89,24 @@ TRANSPOSED = {
 TABLE = Table({**CONVOLUTIONS, **{f"transposed, {name}": each for name, each in TRANSPOSED.items()}})
 
 
+FAST = Table(WINOGRAD)
+
+
 @pytest.mark.parametrize("name", TABLE.cases)
 def test_answers_as_onnxruntime_does(name: str) -> None:
     TABLE.check(name)
+
+
+@pytest.mark.parametrize("name", FAST.cases)
+def test_fewer_products_cost_little_precision(name: str) -> None:
+    case = FAST.cases[name]
+    constant = case.inputs[1]
+    assert isinstance(constant, Constant)
+    filters, channels, *_ = constant.data.shape
+    (out,) = case.answers(21)
+    window = window_of(Node("Conv", (), (), case.attributes), case.given["i0"].shape[2:], (3, 3), out.shape[2:])
+    assert suits(window, channels, filters)
+    FAST.check(name, 2e-6)
 
 
 def conv(weight: Value, out: tuple[int, ...], attributes: Mapping[str, Attribute]) -> Graph:
