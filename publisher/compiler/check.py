@@ -35,6 +35,20 @@ _SAME_VALUES: Final = frozenset(
 """What moves values and changes none."""
 
 
+Norm = Callable[[NDArray[np.float64]], float]
+"""What all differences come to. There is one at least."""
+
+
+def largest(differences: NDArray[np.float64]) -> float:
+    """One wrong element is enough."""
+    return float(np.abs(differences).max())
+
+
+def root_mean_square(differences: NDArray[np.float64]) -> float:
+    """For quantised models, of which single elements are a matter of luck."""
+    return float(np.sqrt(np.mean(np.square(differences))))
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Inputs in the model's order, and of which kind they are: the name of a distribution, or "sample"."""
@@ -97,8 +111,9 @@ def check(
     outputs: Sequence[str],
     tolerance: float = TOLERANCE,
     ranges: Mapping[str, float] | None = None,
+    norm: Norm = largest,
 ) -> Checked:
-    """Compare two models; `ranges` are those of outputs that have one by their nature.
+    """Compare two models; `ranges` are those of outputs that have one by their nature. `norm` makes differences one.
 
     Whether the tolerance holds is for `require` to say.
     Raises `MismatchError` where one takes an input that the other refuses, and where shapes or types differ;
@@ -116,7 +131,8 @@ def check(
             pairs.setdefault(sample.kind, []).append((wanted, given))
     if not pairs:
         raise ConfigurationError("onnxruntime takes none of the random inputs: give some that it takes with --sample")
-    errors = tuple(_worst(name, number, pairs, (ranges or {}).get(name, 0.0)) for number, name in enumerate(outputs))
+    known = ranges or {}
+    errors = tuple(_worst(name, number, pairs, known.get(name, 0.0), norm) for number, name in enumerate(outputs))
     return Checked(errors, tolerance, {kind: len(each) for kind, each in pairs.items()}, skipped)
 
 
@@ -140,15 +156,17 @@ def require(checked: Checked) -> None:
         )
 
 
-def relative_error(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], least_scale: float = 0.0) -> float:
-    """The largest difference over all pairs by the scale of `expected`; infinite where NaN or infinity moved."""
+def relative_error(
+    expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], least_scale: float = 0.0, norm: Norm = largest
+) -> float:
+    """The differences over all pairs by the scale of `expected`; infinite where NaN or infinity moved."""
     wanted, given = _flat(expected), _flat(found)
     finite = np.isfinite(wanted)
     if not np.array_equal(wanted[~finite], given[~finite], equal_nan=True) or not np.isfinite(given[finite]).all():
         return float("inf")
     if not finite.any():
         return 0.0
-    return float(np.abs(wanted[finite] - given[finite]).max()) / (max(_scale(wanted[finite]), least_scale) or 1.0)
+    return norm(wanted[finite] - given[finite]) / (max(_scale(wanted[finite]), least_scale) or 1.0)
 
 
 def _flat(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -163,11 +181,13 @@ def _scale(values: NDArray[np.float64]) -> float:
     return spread if spread >= 0.1 * magnitude else magnitude
 
 
-def _worst(name: str, number: int, pairs: Mapping[str, list[tuple[Arrays, Arrays]]], whole_range: float) -> OutputError:
+def _worst(
+    name: str, number: int, pairs: Mapping[str, list[tuple[Arrays, Arrays]]], whole_range: float, norm: Norm
+) -> OutputError:
     every = _flat([wanted[number] for each in pairs.values() for wanted, _ in each])
     least = max(_scale(every[np.isfinite(every)]), whole_range) / 100
     errors = [
-        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each], least), kind)
+        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each], least, norm), kind)
         for kind, each in pairs.items()
     ]
     return max(errors, key=lambda each: each.error)

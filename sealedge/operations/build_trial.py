@@ -12,7 +12,19 @@ from edge_agent.enclave.limits import HARD_CAPS, Limits
 from edge_agent.enclave.module_format import PAGE_BYTES, parse_interface
 from edge_agent.enclave.runtime import AnyModule, Runtime
 from protocol.errors import EnclaveError
-from publisher.compiler.check import Answer, Arrays, Checked, Sample, check, merged, require, whole_ranges
+from publisher.compiler.check import (
+    Answer,
+    Arrays,
+    Checked,
+    Norm,
+    Sample,
+    check,
+    largest,
+    merged,
+    require,
+    root_mean_square,
+    whole_ranges,
+)
 from publisher.compiler.compiling import CompiledModel
 from publisher.compiler.errors import MismatchError
 from publisher.compiler.graph import Graph, Value
@@ -23,11 +35,14 @@ ROUNDS: Final = (5, 50)
 """The least and the most runs of which a median is taken."""
 ROUND_SECONDS: Final = 1.5
 
-QUANTISED_MOST: Final = 0.1
-"""What a quantised model may differ by in relation to its outputs' range, if onnxruntime differs from itself that much.
+QUANTISED_LEAST, QUANTISED_MOST = 1 / 255, 0.1
+"""What a quantised model may differ by in relation to its outputs' range: a quantum, and at most how much.
+
+More than a quantum is twice what onnxruntime differs from itself by.
 
 A sum that is next to a half becomes one quantum or the next, and what follows multiplies that: onnxruntime answers
-otherwise where it makes integer operators of a model than where it computes the model as it is written.
+otherwise where it makes integer operators of a model than where it computes the model as it is written. Differences of
+quantised models are taken together, as the root of the mean square.
 """
 
 WIDE: Final = Limits(
@@ -126,21 +141,26 @@ class _Asked:
     tolerance: float
     ranges: Mapping[str, float]
 
+    @property
+    def norm(self) -> Norm:
+        """How differences are measured."""
+        return largest if self.as_written is None else root_mean_square
+
     def tolerance_of(self, form: Form, expected: Answer) -> float:
         """What is tolerated; for quantised models, twice what onnxruntime's own ways differ by, if that is more."""
         if self.as_written is None:
             return self.tolerance
         with self.as_written(form.graph) as plain:
             outputs = form.graph.outputs
-            own = check(form.samples, expected, plain.answer, outputs, self.tolerance, self.ranges).error
-        return max(self.tolerance, min(2 * own, QUANTISED_MOST))
+            own = check(form.samples, expected, plain.answer, outputs, self.tolerance, self.ranges, self.norm).error
+        return max(self.tolerance, QUANTISED_LEAST, min(2 * own, QUANTISED_MOST))
 
 
 def _try_form(asked: _Asked, form: Form, rounds: tuple[int, int] = (1, 1)) -> tuple[Checked, Timed, str]:
     answer = answering(asked.module, form.graph)
     with asked.refer(form.graph) as reference:
         tolerance = asked.tolerance_of(form, reference.answer)
-        checked = check(form.samples, reference.answer, answer, form.graph.outputs, tolerance, asked.ranges)
+        checked = check(form.samples, reference.answer, answer, form.graph.outputs, tolerance, asked.ranges, asked.norm)
         require(checked)
         return checked, _timed(answer, reference, form.samples, rounds), reference.version
 
