@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Final
 
 from protocol.errors import ConfigurationError
-from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import C_TYPES, Node
 from publisher.compiler.loops import Operand, broadcast, nest
 from publisher.compiler.operators.pointwise import FLOATS, INTEGERS, check_broadcast, check_type, pointwise
@@ -25,7 +24,6 @@ _NUMBERS: Final = (*FLOATS, *INTEGERS)
 @operator(*_BINARY)
 def arithmetic(node: Node, step: Step) -> None:
     """ONNX Add, Sub, Mul: integers wrap."""
-    _check_version(node)
     sign = _BINARY[node.operator]
     if check_type(node, step, _NUMBERS) in FLOATS:
         pointwise(node, step, f"{{a}} {sign} {{b}}")
@@ -36,7 +34,6 @@ def arithmetic(node: Node, step: Step) -> None:
 @operator("Div")
 def divide(node: Node, step: Step) -> None:
     """ONNX Div: of integers towards zero; integers divided by 0 are impossible input."""
-    _check_version(node)
     is_float = check_type(node, step, _NUMBERS) in FLOATS
     pointwise(node, step, "{a} / {b}" if is_float else "quotient_{D}({a}, {b})")
 
@@ -54,7 +51,6 @@ def modulo(node: Node, step: Step) -> None:
 @operator("Pow")
 def power(node: Node, step: Step) -> None:
     """ONNX Pow: the type of the base; whole powers of integers are exact modulo their size."""
-    _check_version(node)
     base, exponent = check_type(node, step, _NUMBERS), check_type(node, step, _NUMBERS, 1)
     data = step.value(node.inputs[1]).data
     if base in FLOATS:
@@ -113,9 +109,3 @@ def clip(node: Node, step: Step) -> None:
             expression = f"({expression} {sign} {bound} ? {bound} : {expression})"
     pointwise(replace(node, inputs=node.inputs[:1]), step, expression)
     step.line("}")
-
-
-def _check_version(node: Node) -> None:
-    """Refuse broadcasting from a given axis on, which operator sets before 7 had."""
-    if "axis" in node.attributes:
-        raise UnsupportedError(node.operator, "broadcasts from an axis on", "convert the model to operator set 13")

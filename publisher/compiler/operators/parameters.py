@@ -18,7 +18,7 @@ def numbers(node: Node, step: Step, which: int, attribute: str = "") -> tuple[in
         if data is None:
             what = attribute or f"input {which}"
             raise UnsupportedError(node.operator, f"computes its {what}", f"export the model with constant {what}")
-        check(data.dtype.kind in "iu", node, f"input {which} is no list of integers")
+        check(data.dtype.kind in "iub", node, f"input {which} is no list of integers")
         return tuple(int(each) for each in data.reshape(-1))
     return node.integers(attribute) if attribute in node.attributes else None
 

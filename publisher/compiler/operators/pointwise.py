@@ -29,11 +29,20 @@ def pointwise(node: Node, step: Step, expression: str, result: str = "", *, mixe
     check(mixed or len({each.dtype for each in given}) == 1, node, "the inputs are of several types")
     operands = {"o": Operand(step.pointer(out.name), row_major(out.shape), C_TYPES[out.dtype])}
     for letter, value in zip(ascii_lowercase, given, strict=False):
-        check_broadcast(node, value.shape, out.shape)
-        strides = broadcast(value.shape, out.shape)
+        shape = _aligned(node, value.shape, len(out.shape)) if letter == "b" else value.shape
+        check_broadcast(node, shape, out.shape)
+        strides = broadcast(shape, out.shape)
         operands[letter] = Operand(step.pointer(value.name), strides, f"const {C_TYPES[value.dtype]}")
     step.include("elementwise.h")
     nest(step, out.shape, operands, "{o} = " + expression + ";", words={**type_words(given[0].dtype), **words})
+
+
+def _aligned(node: Node, shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """The second input's shape: before version 7 its dimensions could be named those from an axis on."""
+    first = node.integer("axis", 1 if node.operator == "PRelu" else -1)
+    if not 0 < node.version < 7 or first < 0 or not shape or first + len(shape) > rank:
+        return shape
+    return (*shape, *[1] * (rank - first - len(shape)))
 
 
 def type_words(dtype: str) -> dict[str, str]:
