@@ -61,7 +61,7 @@ def _card(origin: Origin) -> Mapping[str, Any]:
         "quantitativeAnalysis": {
             "performanceMetrics": [
                 {
-                    "type": "maximum error against onnxruntime, relative to the range",
+                    "type": f"{origin.measure} error against onnxruntime, relative to the range",
                     "value": f"<= {origin.tolerance:g}",
                 }
             ]

@@ -68,12 +68,13 @@ class OutputError:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`compared` samples by kind; `skipped` were refused by both."""
+    """`compared` samples by kind; `skipped` were refused by both. `measure` is the norm in words."""
 
     errors: tuple[OutputError, ...]
     tolerance: float
     compared: Mapping[str, int]
     skipped: int
+    measure: str = "largest"
 
     @property
     def error(self) -> float:
@@ -133,7 +134,9 @@ def check(
         raise ConfigurationError("onnxruntime takes none of the random inputs: give some that it takes with --sample")
     known = ranges or {}
     errors = tuple(_worst(name, number, pairs, known.get(name, 0.0), norm) for number, name in enumerate(outputs))
-    return Checked(errors, tolerance, {kind: len(each) for kind, each in pairs.items()}, skipped)
+    return Checked(
+        errors, tolerance, {kind: len(each) for kind, each in pairs.items()}, skipped, norm.__name__.replace("_", " ")
+    )
 
 
 def merged(checks: Sequence[Checked]) -> Checked:
@@ -141,7 +144,8 @@ def merged(checks: Sequence[Checked]) -> Checked:
     kinds = sorted({kind for each in checks for kind in each.compared}, key=[*_INTEGERS, "sample"].index)
     compared = {kind: sum(each.compared.get(kind, 0) for each in checks) for kind in kinds}
     worst = [max(each, key=lambda one: one.error) for each in zip(*(each.errors for each in checks), strict=True)]
-    return Checked(tuple(worst), checks[0].tolerance, compared, sum(each.skipped for each in checks))
+    tolerance, skipped = max(each.tolerance for each in checks), sum(each.skipped for each in checks)
+    return Checked(tuple(worst), tolerance, compared, skipped, checks[0].measure)
 
 
 def require(checked: Checked) -> None:

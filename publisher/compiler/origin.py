@@ -44,6 +44,7 @@ class Origin:
     inputs: Sequence[str]
     outputs: Sequence[str]
     tolerance: float
+    measure: str = "largest"
     options: Mapping[str, Any] = field(default_factory=dict)
     licence: str | None = None
     moment: str | None = None

@@ -32,7 +32,7 @@ from sealedge.operations.build_description import (
     milliseconds,
     model_name,
 )
-from sealedge.operations.build_trial import Form, Tried, try_module
+from sealedge.operations.build_trial import QUANTISED_MOST, Form, Tried, try_module
 from sealedge.operations.model_files import Array, fitted, named, read_arrays, read_labels
 from storage.files import write_private
 
@@ -183,12 +183,19 @@ def _origin(wanted: Wanted, built: Built, moment: str | None) -> Origin:
         cost=built.cost,
         inputs=[_format(each) for each in built.description.inputs],
         outputs=[_format(each) for each in built.description.outputs],
-        tolerance=wanted.tolerance,
+        tolerance=_held_to(wanted, built),
+        measure=built.tried.checked.measure,
         options=_options(wanted),
         licence=wanted.licence,
         moment=moment,
         versions=versions_of(compiled.compiler),
     )
+
+
+def _held_to(wanted: Wanted, built: Built) -> float:
+    """A bound that does not depend on this machine."""
+    quantised = built.tried.checked.measure != "largest"
+    return max(wanted.tolerance, QUANTISED_MOST) if quantised else wanted.tolerance
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:

@@ -66,10 +66,10 @@ def figures(built: Built) -> Mapping[str, str]:
         "latency": f"{_milliseconds(tried.timed.module_seconds)} here, call included; onnxruntime "
         f"{_milliseconds(tried.timed.reference_seconds)} on one thread ({tried.timed.ratio:.1f} x)",
         **{
-            f"output {spec.name}": f"{_tensor(spec)}; largest error {each.error:.2g} of its range"
+            f"output {spec.name}": f"{_tensor(spec)}; {tried.checked.measure} error {each.error:.2g} of its range"
             for spec, each in zip(built.description.outputs, tried.checked.errors, strict=True)
         },
-        "checked": f"within {tried.checked.tolerance:g} of onnxruntime {tried.reference} on inputs: {kinds}"
+        "checked": f"within {tried.checked.tolerance:.3g} of onnxruntime {tried.reference} on inputs: {kinds}"
         + (f"; {tried.checked.skipped} that neither takes" if tried.checked.skipped else ""),
     }
 
@@ -77,6 +77,11 @@ def figures(built: Built) -> Mapping[str, str]:
 def notes(built: Built) -> list[str]:
     """What the importer decided by itself, and what an agent would not take."""
     found = list(built.compiled.graph.notes)
+    if built.tried.checked.measure != "largest":
+        found.append(
+            "the model is quantised: it may differ by twice what onnxruntime's own two ways to compute it differ by, "
+            f"here {built.tried.checked.tolerance:.3g}, taken as the {built.tried.checked.measure}"
+        )
     program = built.compiled.program
     if program.input_bytes > MAX_MESSAGE - ENVELOPE_BYTES:
         found.append(
@@ -114,6 +119,7 @@ def report(built: Built) -> Mapping[str, Any]:
         "onnxruntime": tried.reference,
         "tolerance": tried.checked.tolerance,
         "max_error": tried.checked.error,
+        "measure": tried.checked.measure,
         "errors": {
             spec.name: each.error for spec, each in zip(built.description.outputs, tried.checked.errors, strict=True)
         },
