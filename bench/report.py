@@ -28,6 +28,8 @@ described in [README.md](README.md). Each figure is the median of its runs, with
 taken run by run, of what was measured in turn in that run.
 """
 
+AGAIN: Final = "Again: `make bench`. One part alone: `make bench ARGS=runtime`."
+
 
 def write_report(rows: Sequence[Row], machine: dict[str, str], folder: Path) -> None:
     """Write report.md and the plots to a folder. Raises `ConfigurationError` where matplotlib is missing."""
@@ -43,20 +45,22 @@ def write_report(rows: Sequence[Row], machine: dict[str, str], folder: Path) -> 
 
 def report(rows: Sequence[Row], machine: dict[str, str]) -> str:
     """The report in Markdown."""
-    parts = ["# Measured", "", WORDS, *_machine(machine), *_verdicts(rows)]
+    parts = ["# Measured", "", WORDS, *machine_table(machine), AGAIN, "", *verdicts(rows)]
     for heading, beginnings in CHAPTERS:
         chosen = [row for row in rows if row.name.startswith(beginnings)]
         if chosen:
-            parts += [f"## {heading}", "", *_plot(heading), *_table(chosen), ""]
+            parts += [f"## {heading}", "", *_plot(heading), *table(chosen), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _machine(machine: dict[str, str]) -> list[str]:
+def machine_table(machine: dict[str, str]) -> list[str]:
+    """What was measured on."""
     listed = [f"| {name} | {value} |" for name, value in machine.items()]
-    return ["| | |", "|---|---|", *listed, "", "Again: `make bench`. One part alone: `make bench ARGS=runtime`.", ""]
+    return ["| | |", "|---|---|", *listed, ""]
 
 
-def _verdicts(rows: Sequence[Row]) -> list[str]:
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """Which bars are missed."""
     missed = [row for row in rows if row.met is False]
     held = sum(row.met is not None for row in rows)
     if not missed:
@@ -69,7 +73,8 @@ def _plot(heading: str) -> list[str]:
     return [f"![the ratios and their bars]({PLOTS[heading][0]})", ""] if heading in PLOTS else []
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[Row]) -> list[str]:
+    """All that rows say."""
     lines = ["| | median | quartiles | unit | bar | | runs | |", "|---|---|---|---|---|---|---|---|"]
     return [*lines, *(_line(row) for row in rows)]
 
