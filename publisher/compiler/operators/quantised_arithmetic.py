@@ -8,7 +8,15 @@ from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 from publisher.compiler.loops import broadcast
 from publisher.compiler.operators.parameters import axis_of
-from publisher.compiler.operators.quantised_form import check_bytes, quanta, single, struct, zero_point
+from publisher.compiler.operators.quantised_form import (
+    check_bytes,
+    quanta,
+    quantised,
+    scale_of,
+    struct,
+    worth,
+    zero_point,
+)
 from publisher.compiler.operators.quantised_window import Window
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step, row_major
@@ -21,19 +29,19 @@ def qlinear_binary(node: Node, step: Step) -> None:
     check_bytes(node, step, a.name, b.name, out.name)
     step.include("quantised_linear.h")
     to = quanta(node, step, 6, out.dtype)
-    scales = [np.float32(single(node, step, at, "scale")) for at in (1, 4)]
+    scales = [scale_of(node, step, at) for at in (1, 4)]
     added = node.operator == "QLinearAdd"
-    worth = [each / to.scale for each in scales] if added else [scales[0] * scales[1] / to.scale] * 2
+    ratios = [worth(to.scale, each) for each in scales] if added else [worth(to.scale, *scales)] * 2
     operands = struct(
         "Operands",
         signed_a=int(a.dtype == "int8"),
         signed_b=int(b.dtype == "int8"),
         zero_a=zero_point(node, step, 2),
         zero_b=zero_point(node, step, 5),
-        scale_a=float(worth[0]),
-        scale_b=float(worth[1]),
+        scale_a=float(ratios[0]),
+        scale_b=float(ratios[1]),
     )
-    most = 255.0 * float(worth[0] + worth[1]) if added else 255.0 * 255.0 * float(worth[0])
+    most = 255.0 * (float(ratios[0]) + float(ratios[1])) if added else 255.0 * 255.0 * float(ratios[0])
     given = (operands, to.c(unbounded=not most < 2.0**21))
     pointers = [f"(uint8_t *){step.pointer(each.name)}" for each in (out, a, b)]
     strides = [row_major(out.shape), broadcast(a.shape, out.shape), broadcast(b.shape, out.shape)]
@@ -94,10 +102,9 @@ def qlinear_concat(node: Node, step: Step) -> None:
     for number in range(2, len(node.inputs), 3):
         part = step.value(node.inputs[number])
         check_bytes(node, step, part.name)
-        scale, zero = np.float32(single(node, step, number + 1, "scale")), zero_point(node, step, number + 2)
+        scale, zero = scale_of(node, step, number + 1), zero_point(node, step, number + 2)
         quanta_in = np.arange(256, dtype=np.uint8).view(part.dtype).astype(np.int32)
-        made = np.rint((quanta_in - zero).astype(np.float32) * scale / to.scale) + to.zero_point
-        table = np.clip(made, to.low, to.high).astype(to.dtype).view(np.uint8)
+        table = quantised((quanta_in - zero).astype(np.float32) * scale, to).view(np.uint8)
         own = prod(part.shape[axis:])
         source, target = f"(const uint8_t *){step.pointer(part.name)}", f"(uint8_t *){step.pointer(out.name)}"
         step.line(f"for (int i = 0; i < {prod(out.shape[:axis])}; i++)")
@@ -119,7 +126,7 @@ def global_average_pool(node: Node, step: Step) -> None:
     places, channels = prod(x.shape[1:-1]), x.shape[-1]
     if out.size == 0 or places == 0:
         return
-    scale = np.float32(single(node, step, 1, "scale")) / (to.scale * np.float32(places))
+    scale = worth(to.scale * np.float32(places), scale_of(node, step, 1))
     sums = step.scratch(channels, "int32")
     target, source = f"(uint8_t *){step.pointer(out.name)}", f"(const uint8_t *){step.pointer(x.name)}"
     step.line(f"for (int i = 0; i < {x.shape[0]}; i++)")
@@ -147,7 +154,7 @@ def average_pool(node: Node, step: Step) -> None:
         raise UnsupportedError(node.operator, "is dilated", "leave it in floating point")
     to = quanta(node, step, 3, out.dtype)
     window = Window.of(node, x, node.integers("kernel_shape"), out)
-    scale = np.float32(single(node, step, 1, "scale")) / to.scale
+    scale = worth(to.scale, scale_of(node, step, 1))
     target, source = f"(uint8_t *){step.pointer(out.name)}", f"(const uint8_t *){step.pointer(x.name)}"
     step.line(f"for (int i = 0; i < {window.images}; i++)")
     step.call(

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.graph import Node
-from publisher.compiler.operators.quantised_form import check_bytes, known, per_column, quanta, single
+from publisher.compiler.operators.quantised_form import (
+    check_bytes,
+    known,
+    per_column,
+    quanta,
+    scale_of,
+    scales_of,
+    worth,
+)
 from publisher.compiler.operators.quantised_kernels import Kernels, kernels_of
 from publisher.compiler.operators.quantised_matrix import zero_expression
 from publisher.compiler.operators.quantised_right import Finish, Right, product, workspace
@@ -26,9 +34,9 @@ def qlinear_conv(node: Node, step: Step) -> None:
     out = step.value(node.outputs[0])
     check_bytes(node, step, node.inputs[0], node.inputs[3], out.name)
     channels = step.value(node.inputs[3]).shape[0]
-    scales = per_column(node, known(node, step, 4, "scale"), channels, "scale")
+    scales = per_column(node, scales_of(node, step, 4), channels, "scale")
     to = quanta(node, step, 6, out.dtype)
-    scale = (np.float32(single(node, step, 1, "scale")) * scales / to.scale).astype(np.float32)
+    scale = worth(to.scale, scale_of(node, step, 1), scales)
     start = per_column(node, known(node, step, 8, "bias"), channels, "bias") if node.has(8) else None
     _convolve(node, step, (0, 3), (2, 5), Finish(start=start, scale=scale, to=to))
 
@@ -48,7 +56,7 @@ def conv_reals(node: Node, step: Step) -> None:
     """
     check_bytes(node, step, node.inputs[0], node.inputs[2])
     channels = step.value(node.inputs[2]).shape[0]
-    scale = per_column(node, known(node, step, 5, "scale"), channels, "scale").astype(np.float32)
+    scale = per_column(node, scales_of(node, step, 5), channels, "scale").astype(np.float32)
     bias = per_column(node, known(node, step, 6, "bias"), channels, "bias") if node.has(6) else None
     finish = Finish(scale=scale, bias=bias, factor=f"*{step.pointer(node.inputs[4])}")
     _convolve(node, step, (0, 2), (1, 3), finish)

@@ -52,6 +52,29 @@ def known(node: Node, step: Step, number: int, what: str) -> NDArray[Any]:
     return data
 
 
+def scales_of(node: Node, step: Step, number: int) -> NDArray[np.float32]:
+    """The scales that are a constant input. Raises `ConfigurationError` where one is no positive number."""
+    data = known(node, step, number, "scale")
+    if data.dtype != np.float32 or not np.all(np.isfinite(data) & (data > 0)):
+        raise ConfigurationError(f"{node.operator}: a scale is no positive number of 32 bits")
+    return data
+
+
+def scale_of(node: Node, step: Step, number: int) -> np.float32:
+    """The scale of a whole tensor. Raises `ConfigurationError`, `UnsupportedError`."""
+    scales_of(node, step, number)
+    return np.float32(single(node, step, number, "scale"))
+
+
+def worth(over: Any, *factors: Any) -> NDArray[np.float32]:
+    """A product of scales over another scale, as onnxruntime computes it; infinite where it is too large."""
+    made = np.asarray(factors[0], np.float32)
+    with np.errstate(all="ignore"):
+        for each in factors[1:]:
+            made = made * np.asarray(each, np.float32)
+        return np.asarray(made / np.float32(over), np.float32)
+
+
 def single(node: Node, step: Step, number: int, what: str) -> Any:
     """The one element of a constant input. Raises `UnsupportedError`."""
     data = known(node, step, number, what)
@@ -67,11 +90,11 @@ def zero_point(node: Node, step: Step, number: int) -> int:
     return int(single(node, step, number, "zero point")) if node.has(number) else 0
 
 
-def quanta(node: Node, step: Step, scale: int, dtype: str) -> Quanta:
-    """What the inputs `scale` and `scale` + 1 say. Raises `ConfigurationError`."""
+def quanta(node: Node, step: Step, at: int, dtype: str) -> Quanta:
+    """What the inputs `at` and `at` + 1 say. Raises `ConfigurationError`."""
     low, high = RANGES[dtype]
     low, high = max(low, node.integer("low", low)), min(high, node.integer("high", high))
-    return Quanta(np.float32(single(node, step, scale, "scale")), zero_point(node, step, scale + 1), dtype, low, high)
+    return Quanta(scale_of(node, step, at), zero_point(node, step, at + 1), dtype, low, high)
 
 
 def check_bytes(node: Node, step: Step, *names: str) -> None:
@@ -95,8 +118,9 @@ def padded(data: NDArray[Any], dtype: str, multiple: int = 8) -> NDArray[Any]:
     return room
 
 
-def table(values: NDArray[np.float32], to: Quanta) -> NDArray[Any]:
+def quantised(values: NDArray[np.float32], to: Quanta) -> NDArray[Any]:
     """Reals as quanta: what ONNX QuantizeLinear makes of them."""
-    scaled = np.rint(values / to.scale) + to.zero_point
+    with np.errstate(all="ignore"):
+        scaled = np.rint(np.nan_to_num(values / to.scale, nan=-np.inf)) + to.zero_point
     made: NDArray[Any] = np.clip(scaled, to.low, to.high).astype(to.dtype)
     return made

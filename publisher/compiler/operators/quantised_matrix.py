@@ -8,7 +8,16 @@ from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node, Value
 from publisher.compiler.loops import broadcast
-from publisher.compiler.operators.quantised_form import check_bytes, known, per_column, quanta, single, zero_point
+from publisher.compiler.operators.quantised_form import (
+    check_bytes,
+    known,
+    per_column,
+    quanta,
+    scale_of,
+    scales_of,
+    worth,
+    zero_point,
+)
 from publisher.compiler.operators.quantised_right import Finish, Right, product, workspace
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step
@@ -24,11 +33,11 @@ def qlinear_matmul(node: Node, step: Step) -> None:
     out = step.value(node.outputs[0])
     check_bytes(node, step, node.inputs[0], node.inputs[3], out.name)
     columns = _columns(step.value(node.inputs[3]))
-    scales = per_column(node, known(node, step, 4, "scale"), columns, "scale")
+    scales = per_column(node, scales_of(node, step, 4), columns, "scale")
     to = quanta(node, step, 6, out.dtype)
-    scale = np.float32(node.number("alpha", 1.0)) * np.float32(single(node, step, 1, "scale")) * scales / to.scale
+    scale = worth(to.scale, node.number("alpha", 1.0), scale_of(node, step, 1), scales)
     start = per_column(node, known(node, step, 8, "bias"), columns, "bias") if node.has(8) else None
-    _multiply(node, step, (0, 3), (2, 5), Finish(start=start, scale=scale.astype(np.float32), to=to))
+    _multiply(node, step, (0, 3), (2, 5), Finish(start=start, scale=scale, to=to))
 
 
 @operator("MatMulInteger")
@@ -46,7 +55,7 @@ def matmul_reals(node: Node, step: Step) -> None:
     """
     check_bytes(node, step, node.inputs[0], node.inputs[2])
     columns = _columns(step.value(node.inputs[2]))
-    scale = per_column(node, known(node, step, 5, "scale"), columns, "scale").astype(np.float32)
+    scale = per_column(node, scales_of(node, step, 5), columns, "scale").astype(np.float32)
     bias = per_column(node, known(node, step, 6, "bias"), columns, "bias") if node.has(6) else None
     factor = f"*{step.pointer(node.inputs[4])}"
     _multiply(node, step, (0, 2), (1, 3), Finish(scale=scale, bias=bias, factor=factor))

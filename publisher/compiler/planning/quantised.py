@@ -49,7 +49,9 @@ def integer_forms(graph: Graph) -> Graph:
     if not any(node.operator in {"DequantizeLinear", "MatMulInteger", "ConvInteger"} for node in graph.nodes):
         return graph
     wiring = Wiring(graph)
-    return _folded(wiring.pruned([_replaced(wiring, node) for node in graph.nodes]))
+    # Scales are anybody's numbers: what they make of others is for operators to refuse.
+    with np.errstate(all="ignore"):
+        return _folded(wiring.pruned([_replaced(wiring, node) for node in graph.nodes]))
 
 
 def _replaced(wiring: Wiring, node: Node) -> Node:
