@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from onnx.backend.test.case.test_case import TestCase
 
 from publisher.compiler.graph import C_TYPES
 
+DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
 PARAMETERS = {
     operator: places
     for operators, places in (
@@ -73,6 +75,25 @@ def collect_of(*modules: str) -> list[Case]:
         names = [import_module(f"{node_tests.__name__}.{module}").__name__ for module in modules]
     del names
     return list(_chosen(node_tests._NodeTestCases, ""))
+
+
+def exported() -> list[Case]:
+    """The small models that PyTorch exported long ago, with what they answered: files of the same package."""
+    folders = (DATA / kind for kind in ("pytorch-converted", "pytorch-operator"))
+    return [_stored(model.parent) for folder in folders for model in sorted(folder.glob("*/model.onnx"))]
+
+
+def _stored(folder: Path) -> Case:
+    model = onnx.load(folder / "model.onnx")
+    inputs = {info.name: _array(folder, f"input_{number}") for number, info in enumerate(model.graph.input)}
+    given = {name: each for name, each in inputs.items() if each is not None}
+    outputs = [_array(folder, f"output_{number}") for number in range(len(model.graph.output))]
+    return Case(folder.name, folder.name, model, given, [each for each in outputs if each is not None], 1e-3, 1e-5)
+
+
+def _array(folder: Path, name: str) -> NDArray[Any] | None:
+    path = folder / "test_data_set_0" / f"{name}.pb"
+    return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes())) if path.exists() else None
 
 
 def _chosen(found: list[TestCase], only: str) -> Iterator[Case]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from publisher.compiler.operators import known_operators
-from tests.conformance.onnx_cases import Case, collect, collect_of
+from tests.conformance.onnx_cases import Case, collect, collect_of, exported
 from tests.conformance.onnx_report import Report, as_page, report
 from tests.conformance.onnx_running import FAILED, PASSED, UNSUPPORTED, Outcome, outcomes
 
@@ -61,6 +61,13 @@ def test_the_page_claims_what_is_known() -> None:
 @pytest.mark.slow
 def test_none_gives_a_wrong_answer(everything: list[Outcome]) -> None:
     assert [f"{each.name}: {each.why}" for each in everything if each.verdict == FAILED] == []
+
+
+@pytest.mark.slow
+def test_models_that_pytorch_exported_pass() -> None:
+    found = outcomes(exported())
+    assert len(found) > 100
+    assert [f"{each.name}: {each.why}" for each in found if each.verdict != PASSED] == []
 
 
 @pytest.mark.slow
