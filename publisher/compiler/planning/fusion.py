@@ -10,9 +10,13 @@ from typing import Final
 from publisher.compiler.graph import Graph, Node, Value
 from publisher.compiler.operators.epilogue import fits, number
 from publisher.compiler.planning.instructions import RULES, Writer
+from publisher.compiler.planning.liveness import is_view
 
 HEADS: Final = {"Gemm": 3, "MatMul": 2, "conv": 3, "conv_transpose": 3}
 """Products that have an epilogue, and how many inputs of their own."""
+
+MATRICES: Final = frozenset({"Gemm", "MatMul"})
+"""Products that do not look at their output's shape."""
 
 FUSED: Final = "fused"
 MOST_INSTRUCTIONS: Final = 40
@@ -109,6 +113,8 @@ class _Fusion:
         """The region and one node more, if there are instructions for it."""
         node = self._graph.nodes[index]
         rule = RULES.get(node.operator)
+        if is_view(node):
+            return self._seen(region, index)
         if rule is None or len(node.outputs) != 1:
             return None
         out = self._graph.values[node.outputs[0]]
@@ -122,6 +128,17 @@ class _Fusion:
         words[out.name] = f"r{len(writer.program)}"
         made = (*region.made, out.name)
         return Region(region.node, out, words, inputs, (*region.taken, index), tuple(writer.program), made)
+
+    def _seen(self, region: Region, index: int) -> Region | None:
+        """The region and a view of its last value that adds dimensions of 1 in front."""
+        node = self._graph.nodes[index]
+        out, source, shape = self._graph.values[node.outputs[0]], node.inputs[0], region.out.shape
+        further = len(out.shape) - len(shape)
+        same = further >= 0 and out.shape == (*[1] * further, *shape)
+        if source != region.out.name or not same or region.node.operator not in MATRICES:
+            return None
+        words, made = {**region.words, out.name: region.words[source]}, (*region.made, out.name)
+        return replace(region, out=out, words=words, taken=(*region.taken, index), made=made)
 
     def _word(self, name: str, out: Value, words: dict[str, str], inputs: list[str]) -> str | None:
         value = self._graph.values[name]

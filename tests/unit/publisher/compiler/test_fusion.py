@@ -131,6 +131,21 @@ STAYS: dict[str, tuple[Nodes, tuple[str, ...], dict[str, int]]] = {
 }
 
 
+def test_a_product_is_fused_across_dimensions_of_one() -> None:
+    """As onnxruntime leaves a product of matrices and its summand, in transformers."""
+    a, b, more = floats(6, 7), floats(7, 8), floats(1, 6, 8)
+    nodes = [
+        node("Gemm", ["x", "b"], ["g"]),
+        node("Reshape", ["g", "shape"], ["r"]),
+        node("Add", ["r", "more"], ["s"]),
+        node("Tanh", ["s"], ["y"]),
+    ]
+    constants = {"b": b, "shape": np.int64([1, 6, 8])}
+    made = model_of(nodes, {"x": a, "more": more}, ["y"], constants)
+    assert [each.operator for each in graph_of(made).nodes] == ["Gemm"]
+    against_onnxruntime(made, {"x": a, "more": more}, 2e-6)
+
+
 @pytest.mark.parametrize("name", STAYS)
 def test_what_must_stay_stays(name: str) -> None:
     nodes, outputs, expected = STAYS[name]
