@@ -13,18 +13,19 @@ typedef struct {
 } Window;
 
 /* Bytes from one place to another, or one byte many times. The compiler would call its library, or write each store. */
-INLINE void copy_bytes(uint8_t *to, const uint8_t *from, int count, uint8_t turn) {
+INLINE void copy_bytes(uint8_t *to, const uint8_t *from, int count) {
     int i = 0;
     for (; i + 16 <= count; i += 16) {
-        b16 x = *(const b16_anywhere *)(from + i) ^ turn;
+        b16 x = *(const b16_anywhere *)(from + i);
         OPAQUE_VECTOR(x);
         *(b16_anywhere *)(to + i) = x;
     }
-    for (; i < count; i++) {
-        int x = from[i] ^ turn;
-        OPAQUE(x);
-        to[i] = (uint8_t)x;
+    if (count >= 16 && i < count) *(b16_anywhere *)(to + count - 16) = *(const b16_anywhere *)(from + count - 16);
+    if (count < 16 && count >= 8) {
+        *(eight_bytes *)to = *(const eight_bytes *)from;
+        *(eight_bytes *)(to + count - 8) = *(const eight_bytes *)(from + count - 8);
     }
+    if (count < 8) for (; i < count; i++) to[i] = from[i];
 }
 INLINE void fill_bytes(uint8_t *to, uint8_t with, int count) {
     b16 x = (b16){0} + with;
@@ -48,13 +49,13 @@ INLINE void gather(uint8_t *to, const uint8_t *image, Window w, int place, uint8
         int y = top + ky * w.dilation_y;
         int inside = y >= 0 && y < w.height;
         if (inside && w.dilation_x == 1 && w.pixel == w.channels && left >= 0 && left + w.kernel_width <= w.width) {
-            copy_bytes(to, image + ((int64_t)y * w.width + left) * w.pixel, run, 0);
+            copy_bytes(to, image + ((int64_t)y * w.width + left) * w.pixel, run);
             continue;
         }
         for (int kx = 0; kx < w.kernel_width; kx++) {
             int x = left + kx * w.dilation_x;
             if (inside && x >= 0 && x < w.width)
-                copy_bytes(to + kx * w.channels, image + ((int64_t)y * w.width + x) * w.pixel, w.channels, 0);
+                copy_bytes(to + kx * w.channels, image + ((int64_t)y * w.width + x) * w.pixel, w.channels);
             else fill_bytes(to + kx * w.channels, zero, w.channels);
         }
     }
@@ -75,21 +76,24 @@ INLINE void pack_kernels(int16_t *panels, const uint8_t *from, int columns, int 
         }
 }
 
-/* One group of one image. `gathered` holds four rows. */
+/* One group of one image. `gathered` holds four rows, each as long as packing reads them. */
 INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t *b, int right_zero, void *out,
                                   Product p, Window w, Columns by, int16_t *packed, int16_t *wide,
                                   uint8_t *gathered) {
     OPAQUE(b);
     by = unseen(by);
+    const int full = 2 * panel_pairs(p.inner);
+    const uint8_t *rows[LEFT];
+    for (int i = 0; i < LEFT; i++) {
+        rows[i] = gathered + i * full;
+        fill_bytes(gathered + i * full, (uint8_t)zero, full);
+    }
     for (int first = 0; first < p.rows; first += p.block) {
         int count = p.rows - first < p.block ? p.rows - first : p.block;
         for (int row = 0; row < count; row += LEFT) {
-            const uint8_t *rows[LEFT];
-            for (int i = 0; i < LEFT; i++) {
-                if (row + i < count) gather(gathered + i * p.inner, image, w, first + row + i, (uint8_t)zero);
-                rows[i] = gathered + i * p.inner;
-            }
-            pack_rows(packed + row * panel_pairs(p.inner) * 2, rows, p.inner, p.left_signed, zero);
+            for (int i = 0; i < LEFT && row + i < count; i++)
+                gather(gathered + i * full, image, w, first + row + i, (uint8_t)zero);
+            pack_rows(packed + row * full, rows, full, p.left_signed, zero);
         }
         packed_rows(packed, first, count, b, right_zero, out, p, by, wide);
     }

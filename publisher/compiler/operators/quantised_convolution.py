@@ -19,7 +19,7 @@ from publisher.compiler.operators.quantised_form import (
 )
 from publisher.compiler.operators.quantised_kernels import Kernels, kernels_of
 from publisher.compiler.operators.quantised_matrix import zero_expression
-from publisher.compiler.operators.quantised_right import Finish, Right, product, workspace
+from publisher.compiler.operators.quantised_right import Finish, Right, panel_width, product, workspace
 from publisher.compiler.operators.quantised_window import Window
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.step import Step
@@ -133,7 +133,7 @@ def _image(step: Step, image: str, result: str, form: _Form) -> None:
     if window.pointwise:
         step.call("quantised_product", *operands, target, given, by, packed, wide)
     else:
-        gathered = step.scratch(4 * inner, "uint8")
+        gathered = step.scratch(4 * panel_width(inner), "uint8")
         shape = window.of_group(kernels.channels).c(window.channels)
         step.call("quantised_convolution", *operands, target, given, shape, by, packed, wide, gathered)
     step.line("}")
