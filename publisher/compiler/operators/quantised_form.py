@@ -53,10 +53,10 @@ def known(node: Node, step: Step, number: int, what: str) -> NDArray[Any]:
 
 
 def scales_of(node: Node, step: Step, number: int) -> NDArray[np.float32]:
-    """The scales that are a constant input. Raises `ConfigurationError` where one is no positive number."""
+    """The scales that are a constant input; 0 is that of weights that are all 0. Raises `ConfigurationError`."""
     data = known(node, step, number, "scale")
-    if data.dtype != np.float32 or not np.all(np.isfinite(data) & (data > 0)):
-        raise ConfigurationError(f"{node.operator}: a scale is no positive number of 32 bits")
+    if data.dtype != np.float32 or not np.all(np.isfinite(data) & (data >= 0)):
+        raise ConfigurationError(f"{node.operator}: a scale is negative, or no number of 32 bits")
     return data
 
 
@@ -94,7 +94,10 @@ def quanta(node: Node, step: Step, at: int, dtype: str) -> Quanta:
     """What the inputs `at` and `at` + 1 say. Raises `ConfigurationError`."""
     low, high = RANGES[dtype]
     low, high = max(low, node.integer("low", low)), min(high, node.integer("high", high))
-    return Quanta(scale_of(node, step, at), zero_point(node, step, at + 1), dtype, low, high)
+    scale = scale_of(node, step, at)
+    if scale == 0:
+        raise ConfigurationError(f"{node.operator}: the scale of the result is 0")
+    return Quanta(scale, zero_point(node, step, at + 1), dtype, low, high)
 
 
 def check_bytes(node: Node, step: Step, *names: str) -> None:

@@ -162,21 +162,33 @@ def _folded(graph: Graph) -> Graph:
 
 def _constant(wiring: Wiring, node: Node) -> NDArray[Any] | None:
     """What a DequantizeLinear of constants makes."""
-    found = wiring.dequantised(node.outputs[0], INTEGERS) if node.operator == "DequantizeLinear" else None
-    if found is None or any(wiring.data(name) is None for name in found.inputs if name):
+    if node.operator != "DequantizeLinear" or any(wiring.data(name) is None for name in node.inputs if name):
         return None
-    data, scale, zero = (wiring.data(name) for name in found.inputs)
-    if data is None or scale is None:
+    data, scale = (wiring.data(name) for name in node.inputs[:2])
+    zero = wiring.data(node.inputs[2]) if node.has(2) else np.zeros((), np.int32)
+    if data is None or scale is None or zero is None or data.dtype.name not in INTEGERS:
         return None
-    shape = [1] * data.ndim
-    if scale.size > 1:
-        shape[found.axis] = scale.size
-    points = np.zeros(1, np.int32) if zero is None else zero.astype(np.int32)
-    points = points.reshape(shape if points.size > 1 else ())
-    made: NDArray[Any] = (data.astype(np.int32) - points).astype(np.float32) * scale.reshape(
-        shape if scale.size > 1 else ()
-    )
+    points, worth = (_spread(node, data, each) for each in (zero.astype(np.int32), scale))
+    if points is None or worth is None:
+        return None
+    made: NDArray[Any] = (data.astype(np.int32) - points).astype(np.float32) * worth
     return made
+
+
+def _spread(node: Node, data: NDArray[Any], numbers: NDArray[Any]) -> NDArray[Any] | None:
+    """Scales or zero points in a shape that meets the data: of all, of an axis, of blocks; None where none does."""
+    if numbers.size == 1:
+        return numbers.reshape(())
+    axis, block = node.integer("axis", 1), node.integer("block_size", 0)
+    if not -data.ndim <= axis < data.ndim:
+        return None
+    length = data.shape[axis]
+    if block > 0 and numbers.ndim == data.ndim and numbers.shape[axis] * block >= length:
+        spread = np.take(np.repeat(numbers, block, axis), np.arange(length), axis)
+        return spread if spread.shape == data.shape else None
+    shape = [1] * data.ndim
+    shape[axis] = numbers.size
+    return numbers.reshape(shape) if numbers.size == length and not block else None
 
 
 FORMS: Final[dict[str, Callable[[Wiring, Node, Quantised], Node | None]]] = {

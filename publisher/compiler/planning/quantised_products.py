@@ -112,12 +112,14 @@ def _bias(wiring: Wiring, name: str, x: Quantised, w: Quantised, alpha: float) -
     found = wiring.dequantised(name, frozenset({"int32"}))
     data, scale = (None, None) if found is None else (wiring.data(found.name), wiring.data(found.scale))
     if found is not None and data is not None and scale is not None and _is_zero(wiring, found.zero):
+        if not {scale.size, worth.size} <= {1, data.size}:
+            return ""
         if np.allclose(scale.reshape(-1), worth, rtol=CLOSE, atol=0):
             return wiring.constant(name, data.reshape(-1))
         reals: Any = data.reshape(-1) * scale.reshape(-1).astype(np.float64)
     else:
         reals = wiring.data(name)
-    if reals is None:
+    if reals is None or worth.size not in {1, reals.size}:
         return ""
     with np.errstate(all="ignore"):
         sums = np.rint(reals.reshape(-1).astype(np.float64) / worth)
@@ -140,7 +142,7 @@ def _real_bias(wiring: Wiring, name: str) -> str:
     if found is None:
         return ""
     data, scale = wiring.data(found.name), wiring.data(found.scale)
-    if data is None or scale is None or not _is_zero(wiring, found.zero):
+    if data is None or scale is None or not _is_zero(wiring, found.zero) or scale.size not in {1, data.size}:
         return ""
     return wiring.constant(name, (data.reshape(-1) * scale.reshape(-1)).astype(np.float32))
 
@@ -163,7 +165,7 @@ def _reals(wiring: Wiring, product: Node, x_scale: str, w_scale: str) -> Node | 
     x, w = product.inputs[:2]
     zeros = [product.inputs[at] if product.has(at) else "" for at in (2, 3)]
     given = [Quantised(x, x_scale, zeros[0]), Quantised(w, w_scale, zeros[1])]
-    if wiring.data(w) is None:
+    if wiring.data(w) is None or len(wiring.values[w].shape) < 2:
         return None
     columns = wiring.values[w].shape[0 if product.operator == "ConvInteger" else -1]
     scale = wiring.data(w_scale)

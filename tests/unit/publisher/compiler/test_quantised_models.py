@@ -184,32 +184,69 @@ def test_a_build_holds_quantised_models_to_a_quantum(tmp_path: Path) -> None:
         trial(other, model)
 
 
+def quantised_by_hand() -> onnx.ModelProto:
+    """Static and dynamic forms, with every kind of constant that there is."""
+    make, quanta = helper.make_node, ["s", "z"]
+    nodes = [
+        make("QuantizeLinear", ["x", *quanta], ["q"]),
+        make("DequantizeLinear", ["q", *quanta], ["r"]),
+        make("DequantizeLinear", ["w", "ws", "wz"], ["wr"], axis=0),
+        make("DequantizeLinear", ["b", "bs", "bz"], ["br"], axis=0),
+        make("Conv", ["r", "wr", "br"], ["c"]),
+        make("QuantizeLinear", ["c", *quanta], ["cq"]),
+        make("DequantizeLinear", ["cq", *quanta], ["cr"]),
+        make("Sigmoid", ["cr"], ["g"]),
+        make("QuantizeLinear", ["g", *quanta], ["gq"]),
+        make("DequantizeLinear", ["gq", *quanta], ["gr"]),
+        make("Mul", ["cr", "gr"], ["m"]),
+        make("QuantizeLinear", ["m", *quanta], ["mq"]),
+        make("DequantizeLinear", ["mq", *quanta], ["mr"]),
+        make("DequantizeLinear", ["v", "vs", "vz"], ["vr"], axis=1),
+        make("MatMul", ["mr", "vr"], ["y"]),
+        make("DynamicQuantizeLinear", ["y"], ["dq", "ds", "dz"]),
+        make("MatMulInteger", ["dq", "u", "dz", "uz"], ["sums"]),
+        make("Cast", ["sums"], ["reals"], to=onnx.TensorProto.FLOAT),
+        make("Mul", ["ds", "us"], ["both"]),
+        make("Mul", ["reals", "both"], ["scaled"]),
+        make("Add", ["scaled", "ub"], ["out"]),
+    ]
+    constants = {
+        "s": np.float32(0.1),
+        "z": np.uint8(3),
+        "w": np.ones((4, 3, 2, 2), np.int8),
+        "ws": np.full(4, 0.1, "f4"),
+        "wz": np.zeros(4, np.int8),
+        "b": np.ones(4, np.int32),
+        "bs": np.full(4, 0.01, "f4"),
+        "bz": np.zeros(4, np.int32),
+        "v": np.ones((4, 6), np.int8),
+        "vs": np.full(6, 0.1, "f4"),
+        "vz": np.zeros(6, np.int8),
+        "u": np.ones((6, 5), np.int8),
+        "us": np.full(5, 0.1, "f4"),
+        "uz": np.int8(0),
+        "ub": np.ones(5, "f4"),
+    }
+    return model_of(nodes, {"x": drawn(1, 3, 5, 5)}, ["y", "out"], constants)
+
+
 def test_broken_quantised_models_are_refused() -> None:
-    """Whatever single constant is changed in size or value: a graph, or one clear line."""
-    model = model_of(
-        [
-            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
-            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["r"]),
-            helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wr"], axis=0),
-            helper.make_node("Conv", ["r", "wr"], ["c"]),
-            helper.make_node("QuantizeLinear", ["c", "s", "z"], ["cq"]),
-            helper.make_node("DequantizeLinear", ["cq", "s", "z"], ["y"]),
-        ],
-        {"x": drawn(1, 3, 5, 5)},
-        ["y"],
-        {"s": np.float32(0.1), "z": np.uint8(3), "w": np.ones((4, 3, 2, 2), np.int8), "ws": np.full(4, 0.1, "f4"),
-         "wz": np.zeros(4, np.int8)},
-    )  # fmt: skip
+    """Whatever single constant is changed in size, value or type: a program, or one clear line."""
+    model = quantised_by_hand()
     refused = 0
     for number, tensor in enumerate(model.graph.initializer):
         data = numpy_helper.to_array(tensor)
         negative = data if data.dtype == np.uint8 else -data
-        for other in (data.reshape(-1)[:0], np.zeros_like(data), np.tile(data.reshape(-1), 3), negative):
+        for other in (data.reshape(-1)[:0], np.zeros_like(data), np.tile(data.reshape(-1), 3), negative,
+                      data.reshape(-1)[:1], data.reshape(-1, 1, 1), data.astype(np.int16)):  # fmt: skip
             changed = onnx.ModelProto.FromString(model.SerializeToString())
             changed.graph.initializer[number].CopyFrom(numpy_helper.from_array(other, tensor.name))
             refused += is_refused(changed)
-    assert refused > 3
+    assert refused > 30
     assert not is_refused(model)
+    names = [node.operator for node in planned(import_model(model.SerializeToString())).nodes]
+    assert names.count("quantised.matmul") == 2
+    assert {"qlinear_conv", "quantised.lookup"} <= set(names)
 
 
 def is_refused(model: onnx.ModelProto) -> bool:

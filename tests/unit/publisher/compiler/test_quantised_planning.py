@@ -203,13 +203,17 @@ def test_dynamic_quantisation() -> None:
     written.check(1e-5, differing=1)
 
 
-def test_weights_alone_become_reals() -> None:
+@pytest.mark.parametrize("block", [0, 8])
+def test_weights_alone_become_reals(block: int) -> None:
     written = Written(x=image(3, 24))
-    written.output(written.node("MatMul", "x", written.weights(24, 12, axis=1)))
+    blocks = written.constant(RNG.integers(-127, 128, (24, 12)).astype(np.int8))
+    scales = written.constant((RNG.random((3, 12)) + 0.1).astype(np.float32))
+    blocked = written.node("DequantizeLinear", blocks, scales, axis=0, block_size=8)
+    written.output(written.node("MatMul", "x", blocked if block else written.weights(24, 12, axis=1)))
     graph = written.graph()
     assert [node.operator for node in graph.nodes] == ["MatMul"]
     assert graph.constant(graph.nodes[0].inputs[1]) is not None
-    written.check(1e-5, differing=1)
+    written.check(1e-5 * (60 if block else 1), differing=1)
 
 
 def test_a_result_that_is_read_twice_is_computed_once() -> None:
