@@ -45,8 +45,8 @@ class Dispatch:
         self._inbox = trust.topics.inbox(Role.SENSOR, name)
         self._waiting: OrderedDict[bytes, None] = OrderedDict.fromkeys(outbox)
         self._flights: dict[bytes, _Flight] = {}
-        self.one_by_one = False
-        """Whether a request waits for the end of the one before: the model carries state from one to the next."""
+        self.one_by_one = True
+        """Whether a request waits for the end of the one before: the model carries state, or nobody knows yet."""
 
     # What is asked of it
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from edge_agent.attester.collecting import TIERS
+from edge_agent.enclave.carrying import MAX_CARRIED_BYTES
 from edge_agent.enclave.configuration import EnclaveLimits
 from edge_agent.enclave.sessions import MAX_SESSION_SECONDS
+from protocol.carried import MAX_STATE_BYTES
 from protocol.cbor import MAX_DEPTH, MAX_MESSAGE
 from protocol.channel import MAX_SEQUENCE, WINDOW
 from protocol.cose_encrypt import MAX_RECIPIENTS
@@ -159,6 +161,7 @@ def test_every_private_value_is_listed_once() -> None:
         (14, f"| {EnclaveLimits().sessions:,}; {EnclaveLimits().sessions_per_sender}, by configuration |"),
         (14, f"the last {EnclaveLimits().cached_replies:,}, and {EnclaveLimits().cached_reply_bytes >> 20} MiB"),
         (14, f"open challenges of an agent | {MAX_OPEN_CHALLENGES} |"),
+        (14, f"of all sessions of an enclave | {MAX_STATE_BYTES >> 20} MiB; {MAX_CARRIED_BYTES >> 20} MiB |"),
         (14, f"| {MAX_STATUS:,} bytes |"),
         (13, f"differ by {CLOCK_SKEW} s"),
         (13, f"policy's lease; {AppraisalPolicy().lease_seconds} s by default"),
