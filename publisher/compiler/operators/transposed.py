@@ -14,7 +14,7 @@ from publisher.compiler.operators.epilogue import finish_function
 from publisher.compiler.operators.packing import bias_pointer, packed, packed_columns
 from publisher.compiler.operators.products import Product, emit_product
 from publisher.compiler.operators.registry import operator
-from publisher.compiler.operators.window import MOST, Three, three
+from publisher.compiler.operators.window import MOST, Three, check_reach, three
 from publisher.compiler.step import Step
 
 NARROWEST: Final = 4
@@ -97,6 +97,8 @@ def _lists(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out: tu
     fit = len(kernel) == len(out) == len(strides) == len(dilations) == rank
     if not fit or min((*kernel, *strides, *dilations)) < 1:
         raise ConfigurationError("ConvTranspose: its kernel does not fit its input")
+    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilations, strict=True)]
+    check_reach(node, reach, strides, source)
     begin = _begin(node, source, kernel, out, strides, dilations)
     filled = (three(source, 1), three(kernel, 1), three(strides, 1), three(dilations, 1), three(begin, 0))
     return (*filled, three(out, 1))

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 
 Three = tuple[int, int, int]
-MOST = 2**31
+MOST: Final = 2**30
+"""Places, padding included, are computed in C's int."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out:
     if len(kernel) != rank or len(out) != rank or min((*kernel, *strides, *dilations), default=1) < 1:
         raise ConfigurationError(f"{node.operator}: its kernel does not fit its input")
     reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilations, strict=True)]
+    check_reach(node, reach, strides, out)
     needed = [
         max((places - 1) * stride + span - length, 0)
         for places, stride, span, length in zip(out, strides, reach, source, strict=True)
@@ -61,6 +64,13 @@ def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out:
         raise UnsupportedError(node.operator, "cuts its input by negative padding", "slice the input before it")
     ones, zeros = (three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
     return Window(three(source, 1), ones, three(strides, 1), three(dilations, 1), zeros, three(end, 0), three(out, 1))
+
+
+def check_reach(node: Node, reach: list[int], strides: tuple[int, ...], out: tuple[int, ...]) -> None:
+    """Raise `ConfigurationError` where a place could not be counted."""
+    for span, stride, places in zip(reach, strides, out, strict=True):
+        if span >= MOST or stride >= MOST or stride * places >= MOST:
+            raise ConfigurationError(f"{node.operator}: its kernel, holes or strides are too large")
 
 
 def _begin(node: Node, source: tuple[int, ...], needed: list[int]) -> tuple[int, ...]:

@@ -142,6 +142,8 @@ WEIGHT = Value("w", "float32", (2, 4, 3, 3), np.zeros((2, 4, 3, 3), np.float32))
         (WEIGHT, (1, 2, 4, 4), {"strides": (0, 1)}),
         (WEIGHT, (1, 2, 4, 4), {"pads": (1, 1, 1)}),
         (WEIGHT, (1, 2, 4), {}),
+        (WEIGHT, (1, 2, 4, 4), {"dilations": (1, 2**40)}),
+        (WEIGHT, (1, 2, 4, 4), {"strides": (2**29, 1)}),
         (WEIGHT, (1, 9, 4, 4), {}),
     ],
 )
