@@ -13,6 +13,9 @@ REGISTERS: Final = 15
 NARROW: Final = 24
 """Lines of fewer places are copied into padded ones: too many of them are at an edge."""
 
+MOST_PADDING: Final = 64
+"""More is not worth memory."""
+
 BAND_BYTES: Final = 96 * 1024
 """What a band may take: an instance pays for each page that it touches, and what is near is quicker."""
 
@@ -57,7 +60,7 @@ def emit_depthwise(middle: Middle, step: Step, source: str, out: str) -> None:
     """Write a convolution of two dimensions from and to typed pointers."""
     step.include("depthwise.h")
     window = middle.window
-    if window.out[2] < NARROW and max(*window.begin, *window.end) > 0:
+    if window.out[2] < NARROW and 0 < max(*window.begin, *window.end) < MOST_PADDING:
         emit_bands(middle, step, source, out)
         return
     taps, added = _constants(middle, step)

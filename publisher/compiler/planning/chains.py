@@ -9,6 +9,9 @@ from publisher.compiler.operators.epilogue import instructions
 
 CHAIN: Final = "chain"
 PARTS: Final = ("first", "middle", "last")
+WIDEST: Final = 32
+"""Lines are padded, which is not worth memory beyond this."""
+
 MOST_WEIGHTS: Final = 32 * 1024
 """Products of more weights than this are better left alone: they would pass by once for every line."""
 
@@ -78,6 +81,8 @@ def _is_depthwise(node: Node, graph: Graph) -> bool:
         return False
     shape, weights = graph.values[node.inputs[0]].shape, graph.values[node.inputs[1]].shape
     groups = node.integer("group", 1)
+    if max((*node.integers("pads"), *node.integers("dilations")), default=0) >= WIDEST:
+        return False
     return len(shape) == 4 and groups == shape[-1] == weights[0] > 1 and graph.values[node.outputs[0]].size > 0
 
 
