@@ -1,14 +1,14 @@
 """`sealedge doctor`."""
 
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sealedge.cli.options import FILE, as_json, broker_url, print_json
+from sealedge.cli.options import FILE, as_json, print_json
 
 if TYPE_CHECKING:
     from sealedge.operations.doctor import Check
@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @click.option("--config", metavar="FILE", type=FILE, help="A party's settings: also check its files and its broker.")
 @click.option("--fleet", metavar="DIR", type=FILE, help="A fleet's folder: also check every party's files.")
-@broker_url
+@click.option("--broker", metavar="URL", help="Also try out all that sealedge uses of this broker.")
+@click.option("--other", metavar="FILE", type=FILE, help="operator.toml of another fleet: does either reach the other?")
 @as_json
-def command(config: Path | None, fleet: Path | None, broker: str | None, as_json: bool) -> int:
+def command(config: Path | None, fleet: Path | None, broker: str | None, other: Path | None, as_json: bool) -> int:
     """Check this machine, and with --config, --fleet or --broker also files and the broker.
 
     Each line is ok, warn or fail, and says how to mend what is not ok. Exit status 1: something fails.
+    Where a broker has accounts, only the operator's may try it out and compare fleets: use --fleet, or operator.toml.
 
     \b
     Example:
       sealedge doctor --config plant/agents/east/agent.toml
+      sealedge doctor --fleet plant --broker mqtts://broker.example
+      sealedge doctor --fleet plant --other farm/operator/operator.toml
     """
     from sealedge.operations.doctor import has_failed  # noqa: PLC0415 - not for --help
 
     checks = []
-    for check in _checks(config, fleet, broker):
+    for check in _checks(config, fleet, broker, other):
         checks.append(check)
         if not as_json:
             _tell(check)
@@ -40,12 +44,11 @@ def command(config: Path | None, fleet: Path | None, broker: str | None, as_json
     return 1 if has_failed(checks) else 0
 
 
-def _checks(config: Path | None, fleet: Path | None, broker: str | None) -> "Iterator[Check]":
-    from broker.settings import ConnectionSettings  # noqa: PLC0415 - not for --help
-    from sealedge.operations import doctor, doctor_files, doctor_tees  # noqa: PLC0415
-    from sealedge.operations.fleet import FleetFolder  # noqa: PLC0415
-    from sealedge.operations.settings import access_of  # noqa: PLC0415
+def _checks(config: Path | None, fleet: Path | None, broker: str | None, other: Path | None) -> "Iterator[Check]":
+    from sealedge.operations import doctor, doctor_broker, doctor_files, doctor_tees  # noqa: PLC0415 - not for --help
 
+    if other is not None and config is None and fleet is None:
+        raise click.UsageError("--other needs an account to compare with: --fleet or --config")
     now = time.time()
     yield from doctor.check_machine(now)
     yield from doctor_tees.check_tees(doctor_tees.Machine())
@@ -53,12 +56,8 @@ def _checks(config: Path | None, fleet: Path | None, broker: str | None) -> "Ite
         yield from doctor_files.check_fleet(fleet, now)
     if config is not None:
         yield from doctor_files.check_party(config, now)
-    account = config if fleet is None else config or FleetFolder(fleet).operator / "operator.toml"
-    if account is not None:
-        connection = access_of(account).connection
-        yield from doctor.check_broker(connection if broker is None else replace(connection, url=broker))
-    elif broker is not None:
-        yield from doctor.check_broker(ConnectionSettings(url=broker))
+    accounts = doctor_broker.Accounts.of(config, fleet, broker, other)
+    yield from doctor_broker.check_accounts(accounts, os.urandom)
 
 
 def _tell(check: "Check") -> None:

@@ -1,0 +1,1 @@
+"""What a broker really does, tried out: for `sealedge doctor --broker URL`."""

@@ -1,0 +1,135 @@
+"""Trials with accounts of two fleets on one broker: does either reach the other?
+
+The messages protect themselves. What leaks here are sizes and times, and the freedom to fill another fleet's topics.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from broker.settings import ConnectionSettings
+from protocol.errors import RemoteError, TransportError
+from protocol.party import Randomness
+from schemas.topics import FleetTopics
+from sealedge.operations.broker_conformance.client import Asked, Client, Will
+from sealedge.operations.broker_conformance.messages import may_talk
+from sealedge.operations.broker_conformance.sessions import KEPT
+from sealedge.operations.broker_conformance.trial import Trial, Verdict, is_silent, judged
+from sealedge.operations.doctor import Check
+
+_ACL: Final = "give the broker an ACL for every fleet: see broker/ in the fleet's folder, and docs/brokers.md"
+_IDS: Final = "another fleet can end this one's connections by their client identifiers: bind these to accounts"
+
+
+def check_fleets(
+    ours: tuple[ConnectionSettings, str], theirs: tuple[ConnectionSettings, str], randomness: Randomness
+) -> Iterator[Check]:
+    """Try with an account and its fleet's name, and another of each, to reach one fleet from the other, both ways."""
+    if ours[1] == theirs[1]:
+        yield Check("fleets", "fail", f"both accounts are of the fleet {ours[1]}", "name the settings of another fleet")
+        return
+    with Trial.open(*ours, randomness) as here, Trial.open(*theirs, randomness) as there:
+        silent = [trial.fleet for trial in (here, there) if not judged(may_talk, trial).holds]
+        if silent:
+            mend = "use the operator's operator.toml of each fleet"
+            yield Check("fleets", "fail", f"the account of {' and '.join(silent)} may not say anything itself", mend)
+            return
+        yield from _one_way(here, there)
+        yield from _one_way(there, here)
+
+
+def _one_way(victim: Trial, stranger: Trial) -> Iterator[Check]:
+    for what, attempt, mend in _ATTEMPTS:
+        verdict = judged(lambda trial, attempt=attempt: attempt(trial, stranger), victim)  # type: ignore[misc]  # bound now
+        level = "ok" if verdict.holds else "warn" if mend == _IDS else "fail"
+        name = f"fleets-{what} {stranger.fleet} to {victim.fleet}"
+        yield Check(name, level, verdict.found, "" if verdict.holds else mend)  # type: ignore[arg-type]  # three words
+
+
+def nothing_is_read(victim: Trial, stranger: Trial) -> Verdict:
+    """By any subscription that would match, shared or not, before and after a retained message."""
+    topic = victim.topic("secret")
+    own = victim.listener("secret", topic)
+    everything = FleetTopics(victim.fleet).everything
+    wanted = (topic, everything, "#", f"$share/stranger/{topic}")
+    ears = {each: _strange_ear(stranger, f"early-{number}", each) for number, each in enumerate(wanted)}
+    victim.say(topic, b"secret", retain=True)
+    if own.hear() is None:
+        return Verdict(False, "the fleet does not hear itself")
+    ears[f"{topic}, retained"] = _strange_ear(stranger, "late", topic)
+    leaks = [name for name, ear in ears.items() if ear is not None and _hears(ear, topic)]
+    victim.say(topic, b"", retain=True)
+    return Verdict(not leaks, f"reads {', '.join(leaks)}" if leaks else "reads nothing, shared or retained")
+
+
+def nothing_is_written(victim: Trial, stranger: Trial) -> Verdict:
+    """Neither for who listens nor for who comes later."""
+    topic = victim.topic("forged")
+    own = victim.listener("forged", topic)
+    with suppress(TransportError, RemoteError):
+        stranger.client("forger").publish(topic, b"forged", retain=True)
+    later = victim.listener("forged-later", topic)
+    holds = is_silent(own) and is_silent(later)
+    return Verdict(holds, "writes nothing, retained or not" if holds else f"writes to {topic}")
+
+
+def nothing_is_willed(victim: Trial, stranger: Trial) -> Verdict:
+    """By a client that vanishes."""
+    topic = victim.topic("willed")
+    own = victim.listener("willed", topic)
+    with suppress(TransportError, RemoteError):
+        stranger.client("testator", Asked(will=Will(topic, b"forged"))).vanish()
+    holds = is_silent(own)
+    return Verdict(holds, "leaves no will there" if holds else f"leaves a will on {topic}")
+
+
+def no_session_is_read(victim: Trial, stranger: Trial) -> Verdict:
+    """By a client with another's identifier: what waits there is not for it."""
+    taken = _taken_over(victim, stranger, "queue")
+    leaks = taken is not None and taken.hear(1.0) is not None
+    return Verdict(not leaks, "gets what waits for a client" if leaks else "gets nothing that waits for a client")
+
+
+def no_session_is_taken(victim: Trial, stranger: Trial) -> Verdict:
+    """Whether what waited is still there for its owner after such an attempt."""
+    _taken_over(victim, stranger, "taken")
+    kept = victim.client("taken", KEPT).hear(1.0) is not None
+    return Verdict(kept, "takes over no session" if kept else "ends a session by its client identifier")
+
+
+def _taken_over(victim: Trial, stranger: Trial, name: str) -> Client | None:
+    """A stranger under the identifier of a client for which a message waits; None where it is not let in."""
+    victim.listener(name, victim.topic(name), KEPT).leave()
+    victim.say(victim.topic(name), b"waiting")
+    with suppress(TransportError, RemoteError):
+        thief = Trial(stranger.settings, stranger.fleet, victim.tag, stranger.clients).client(name, KEPT)
+        thief.acknowledges = False
+        return thief
+    return None
+
+
+def _strange_ear(stranger: Trial, name: str, topic_filter: str) -> Client | None:
+    """A subscriber, also where the broker refuses what it asks for; None where it hangs up."""
+    with suppress(TransportError, RemoteError):
+        ear = stranger.client(name)
+        ear.subscribe(topic_filter)
+        return ear
+    return None
+
+
+def _hears(ear: Client, topic: str) -> bool:
+    """Whether the message came, among what else the stranger may hear."""
+    with suppress(TransportError, RemoteError):
+        while (heard := ear.hear(0.3)) is not None:
+            if heard.topic == topic:
+                return True
+    return False
+
+
+_ATTEMPTS: Final[tuple[tuple[str, Callable[[Trial, Trial], Verdict], str], ...]] = (
+    ("read", nothing_is_read, _ACL),
+    ("write", nothing_is_written, _ACL),
+    ("will", nothing_is_willed, _ACL),
+    ("queue", no_session_is_read, _IDS + ", at once"),
+    ("session", no_session_is_taken, _IDS),
+)
