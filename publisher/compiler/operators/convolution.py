@@ -14,7 +14,7 @@ from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 from publisher.compiler.operators.depthwise import Middle, emit_depthwise
 from publisher.compiler.operators.epilogue import finish_function
-from publisher.compiler.operators.packing import bias_pointer, block_rows, packed
+from publisher.compiler.operators.packing import bias_pointer, block_rows, filled, packed
 from publisher.compiler.operators.products import Product, emit_product
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.operators.window import Window, window_of
@@ -93,26 +93,37 @@ def _pointwise(
 def _patches(
     node: Node, step: Step, form: Form, weights: NDArray[np.float32], bias: NDArray[np.float32] | None, finish: str
 ) -> None:
+    """Group after group, `g` in C: what differs is where it begins in the image, the weights and the output."""
     columns = form.filters // form.groups
     block = block_rows(form.window.places, form.depth)
     space = step.scratch(block * form.depth)
     source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
-    for group in range(form.groups):
-        first = group * columns
-        # Kernels are [filters, channels, …]; a patch has its channels last.
-        own = np.moveaxis(weights[first : first + columns], 1, -1).reshape(columns, form.depth)
-        right = step.constant(packed(np.ascontiguousarray(own.T)))
-        added = bias_pointer(step, None if bias is None else bias[first : first + columns])
-        step.call(
-            "convolution",
-            *(_patch(form, group), source, form.images, right, added, space, out),
-            *(form.filters, first, columns, block, finish),
-        )
+    # Kernels are [filters, channels, …]; a patch has its channels last.
+    matrices = np.moveaxis(weights, 1, -1).reshape(form.groups, columns, form.depth)
+    panels = [packed(np.ascontiguousarray(each.T)) for each in matrices]
+    right, size = step.constant(np.concatenate(panels)), panels[0].size
+    added = _biases(step, form, bias)
+    step.line(f"for (int g = 0; g < {form.groups}; g++) {{")
+    step.call(
+        "convolution",
+        *(_patch(form), source, form.images, f"{right} + g * {size}", added, space, out),
+        *(form.filters, f"g * {columns}", columns, block, finish),
+    )
+    step.line("}")
 
 
-def _patch(form: Form, group: int) -> str:
+def _biases(step: Step, form: Form, bias: NDArray[np.float32] | None) -> str:
+    """That of group `g`, filled up."""
+    if bias is None:
+        return "0"
+    each = [filled(part.astype(np.float32)) for part in bias.reshape(form.groups, -1)]
+    return f"{step.constant(np.concatenate(each))} + g * {each[0].size}"
+
+
+def _patch(form: Form) -> str:
+    """The C struct of what group `g` sees."""
     window = form.window
-    first = (form.channels, group * form.own, form.own)
+    first = (form.channels, f"g * {form.own}", form.own)
     lists = (window.kernel, window.strides, window.dilations, window.begin, window.out)
     numbers = (*window.source, *first, *(number for each in lists for number in each))
     return f"(Patches){{{', '.join(map(str, numbers))}}}"

@@ -11,8 +11,7 @@ from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 from publisher.compiler.operators.epilogue import finish_function
-from publisher.compiler.operators.packing import bias_pointer, packed, packed_columns
-from publisher.compiler.operators.products import Product, emit_product
+from publisher.compiler.operators.packing import block_rows, filled, packed, packed_columns
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.operators.window import MOST, Three, check_reach, three
 from publisher.compiler.step import Step
@@ -38,34 +37,33 @@ def conv_transpose(node: Node, step: Step) -> None:
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
     finish = finish_function(node, step, ("Add r0 i2",) if node.has(2) and bias is None else ())
     lists = _lists(node, tuple(spatial), weights.shape[2:], out.shape[1:-1])
-    own = weights.shape[1]
-    direct = _is_direct(lists)
-    space = "0" if direct else step.scratch(prod((*spatial, *weights.shape[1:])))
-    step.line(f"for (int n = 0; n < {images}; n++) {{")
-    for group in range(groups):
-        first, size = group * (channels // groups), channels // groups
-        part = Part(weights[first : first + size], None if bias is None else bias[group * own : (group + 1) * own])
-        given = f"({step.pointer(source.name)} + {first} + n * {prod(source.shape[1:])})"
-        numbers = (*lists[0], channels, 0, size, *(number for each in lists[1:] for number in each))
-        target = (step.pointer(out.name), f"n * {prod(out.shape[1:])}", out.shape[-1], group * own, own, finish)
-        image = (f"(Patches){{{', '.join(map(str, numbers))}}}", given)
-        if direct:
-            _spread(step, part, image, target, own == out.shape[-1] < NARROWEST)
-        else:
-            matrix = np.ascontiguousarray(np.moveaxis(part.weights, 1, -1).reshape(size, -1))
-            strides = ((channels, 1), (matrix.shape[1], 1))
-            product = Product("float32", prod(spatial), matrix.shape[1], size, *strides)
-            emit_product(step, product, given, "0", space, matrix, "0", "unchanged")
-            step.call("sum_overlapping", image[0], space, bias_pointer(step, part.bias), *target)
+    form = Form(lists, prod(spatial), channels // groups, weights.shape[1], own_line=weights.shape[-1])
+    out_size = prod(out.shape[1:])
+    numbers = (*lists[0], channels, 0, form.size, *(number for each in lists[1:] for number in each))
+    image = f"(Patches){{{', '.join(map(str, numbers))}}}"
+    given = f"({step.pointer(source.name)} + n * {prod(source.shape[1:])} + g * {form.size})"
+    target = (step.pointer(out.name), f"n * {out_size}", out.shape[-1], f"g * {form.own}", form.own, finish)
+    step.line(f"for (int n = 0; n < {images}; n++) for (int g = 0; g < {groups}; g++) {{")
+    matrices = weights.reshape(groups, form.size, form.own, -1)
+    if _is_direct(lists):
+        wide = groups == 1 and form.own < NARROWEST
+        right, added = _lines(step, form, matrices, bias, wide)
+        step.call("spread", image, int(wide), given, *right, added, *target)
+    else:
+        space = _shares(step, form, matrices, given, channels)
+        step.call("sum_overlapping", image, space, _biases(step, groups, bias, 1), *target)
     step.line("}")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What a group multiplies, [channels, own, …], and adds."""
+class Form:
+    """What a group `g` turns its `size` channels into: `own` channels at each place of a kernel."""
 
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32] | None
+    lists: tuple[Three, ...]
+    places: int
+    size: int
+    own: int
+    own_line: int
 
 
 def _is_direct(lists: tuple[Three, ...]) -> bool:
@@ -76,16 +74,37 @@ def _is_direct(lists: tuple[Three, ...]) -> bool:
     return flat and kernel == strides and begin == (0, 0, 0) and covered == out
 
 
-def _spread(step: Step, part: Part, given: tuple[str, str], target: tuple[str | int, ...], wide: bool) -> None:
-    channels, own, *kernel = part.weights.shape
-    _, height, width = three(kernel, 1)
-    columns = own * width if wide else own
-    weights = np.moveaxis(part.weights.reshape(channels, own, height, width), 1, -1).reshape(channels, -1, columns)
-    panels = np.concatenate([packed(np.ascontiguousarray(weights[:, each])) for each in range(weights.shape[1])])
-    bias = None if part.bias is None else np.tile(part.bias, columns // own)
-    size = channels * packed_columns(columns)
-    words = (step.constant(panels), size, bias_pointer(step, bias))
-    step.call("spread", given[0], int(wide), given[1], *words, *target)
+def _lines(
+    step: Step, form: Form, matrices: NDArray[np.float32], bias: NDArray[np.float32] | None, wide: bool
+) -> tuple[tuple[str, int], str]:
+    """Weights packed for each place of a kernel, or each line of one; how large one of them is; and the bias."""
+    groups, across = matrices.shape[0], form.own_line if wide else 1
+    columns = form.own * across
+    parts = np.moveaxis(matrices, 2, -1).reshape(groups, form.size, -1, columns)
+    panels = [packed(np.ascontiguousarray(each[:, part])) for each in parts for part in range(parts.shape[2])]
+    right = f"{step.constant(np.concatenate(panels))} + g * {panels[0].size * parts.shape[2]}"
+    return (right, form.size * packed_columns(columns)), _biases(step, groups, bias, across)
+
+
+def _shares(step: Step, form: Form, matrices: NDArray[np.float32], given: str, stride: int) -> str:
+    """What each element of the input contributes to its places: where that is, once it is computed."""
+    flat = np.moveaxis(matrices, 2, -1).reshape(matrices.shape[0], form.size, -1)
+    panels = [packed(np.ascontiguousarray(each)) for each in flat]
+    columns = flat.shape[2]
+    space = step.scratch(form.places * columns)
+    right = f"{step.constant(np.concatenate(panels))} + g * {panels[0].size}"
+    block = block_rows(form.places, form.size)
+    words = (form.places, columns, form.size, block, "unchanged")
+    step.call("gemm_by_blocks", given, stride, right, "0", space, columns, 0, 0, *words)
+    return space
+
+
+def _biases(step: Step, groups: int, bias: NDArray[np.float32] | None, times: int) -> str:
+    """That of group `g`, repeated and filled up."""
+    if bias is None:
+        return "0"
+    each = [filled(np.tile(part.astype(np.float32), times)) for part in bias.reshape(groups, -1)]
+    return f"{step.constant(np.concatenate(each))} + g * {each[0].size}"
 
 
 def _lists(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out: tuple[int, ...]) -> tuple[Three, ...]:
