@@ -103,8 +103,10 @@ class _Walk:
             self._first.update(node.outputs)
 
     def _emit(self, node: Node, inputs: list[str]) -> None:
-        """A node whose outputs have their channels last."""
-        outputs = tuple(name and self._declare(name) for name in node.outputs)
+        """A node whose outputs that are images have their channels last."""
+        images = {name for name in node.outputs if name and self._rank(name) >= 3}
+        self._first.update(set(node.outputs) - images)
+        outputs = tuple(self._declare(name) if name in images else name for name in node.outputs)
         self._nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs))
 
     def _declare(self, name: str) -> str:
@@ -244,5 +246,5 @@ _CARRIERS: Final = {
     **dict.fromkeys(ALONG, _Walk.along),
     **dict.fromkeys(LISTS, _Walk.listing),
     **dict.fromkeys(REDUCTIONS, _Walk.reduction),
-    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _Walk.quantisation),
+    **dict.fromkeys(("DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"), _Walk.quantisation),
 }

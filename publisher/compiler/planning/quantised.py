@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from publisher.compiler.graph import Attribute, Graph, Node
+from publisher.compiler.graph import Attribute, Graph, Node, Value
 from publisher.compiler.planning.quantised_products import (
     conv,
     gemm,
@@ -20,7 +21,7 @@ from publisher.compiler.planning.quantised_products import (
     scaled_sums,
 )
 from publisher.compiler.planning.quantised_tables import RANGES, table, table_of
-from publisher.compiler.planning.quantised_wiring import BYTES, Quantised, Wiring
+from publisher.compiler.planning.quantised_wiring import BYTES, SEPARATOR, Quantised, Wiring
 
 SAME: Final = frozenset(
     {
@@ -51,11 +52,14 @@ def integer_forms(graph: Graph) -> Graph:
     wiring = Wiring(graph)
     # Scales are anybody's numbers: what they make of others is for operators to refuse.
     with np.errstate(all="ignore"):
-        return _folded(wiring.pruned([_replaced(wiring, node) for node in graph.nodes]))
+        nodes = [made for node in graph.nodes for made in _replaced(wiring, node)]
+        return _folded(wiring.pruned(nodes))
 
 
-def _replaced(wiring: Wiring, node: Node) -> Node:
+def _replaced(wiring: Wiring, node: Node) -> list[Node]:
     """The node, or what computes its output in integers."""
+    if node.operator == "Resize" and wiring.values[node.inputs[0]].dtype in BYTES:
+        return _interpolated(wiring, node)
     made = None
     if node.operator == "QuantizeLinear":
         made = _quantised(wiring, node)
@@ -65,7 +69,24 @@ def _replaced(wiring: Wiring, node: Node) -> Node:
         made = reals_of_matmul(wiring, node)
     elif node.operator in {"Mul", "Add"}:
         made = scaled_sums(wiring, node)
-    return node if made is None else replace(made, outputs=node.outputs)
+    return [node if made is None else replace(made, outputs=node.outputs)]
+
+
+def _interpolated(wiring: Wiring, node: Node) -> list[Node]:
+    """Between quanta, onnxruntime interpolates in reals, and cuts off what is behind the point."""
+    if node.text("mode", "nearest") == "nearest":
+        return [node]
+    names = []
+    for name in (node.inputs[0], node.outputs[0]):
+        value = wiring.values[name]
+        names.append(f"{name}{SEPARATOR}real")
+        wiring.values[names[-1]] = Value(names[-1], "float32", value.shape)
+    back = TensorProto.UINT8 if wiring.values[node.inputs[0]].dtype == "uint8" else TensorProto.INT8
+    return [
+        Node("Cast", node.inputs[:1], (names[0],), {"to": int(TensorProto.FLOAT)}, version=node.version),
+        replace(node, inputs=(names[0], *node.inputs[1:]), outputs=(names[1],)),
+        Node("Cast", (names[1],), node.outputs, {"to": int(back)}, version=node.version),
+    ]
 
 
 def _quantised(wiring: Wiring, node: Node) -> Node | None:

@@ -105,6 +105,22 @@ def test_static_quantisation(form: str, activations: str, per_channel: bool, tmp
         assert np.abs(found - wanted).max() <= 2 * quantum[quantum > 1e-6].min() * 1.001
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["QInt8", "QUInt8"])
+def test_dynamic_quantisation(weights: str, tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    onnx.save(network(), tmp_path / "float.onnx")
+    kind = quantization.QuantType[weights]
+    quantization.quantize_dynamic(tmp_path / "float.onnx", tmp_path / "int8.onnx", weight_type=kind)
+    model, image = onnx.load(tmp_path / "int8.onnx"), drawn(1, 3, 24, 24)
+    module = compiled(model)
+    names = {node.operator for node in module.graph.nodes}
+    assert {"DynamicQuantizeLinear", "quantised.conv_last", "quantised.matmul"} <= names
+    assert not names & {"conv", "Gemm", "MatMulInteger", "conv_integer", "Cast"}
+    (found,), (wanted,) = module([image]), by_onnxruntime(model, {"x": image})
+    assert np.abs(found - wanted).max() <= 0.01 * np.ptp(wanted)
+
+
 def extension(
     operator: str, inputs: dict[str, Array], constants: dict[str, Array], out: Array, **attributes: Any
 ) -> Any:

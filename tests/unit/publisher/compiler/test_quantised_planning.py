@@ -158,6 +158,16 @@ def test_what_moves_quanta_stays_a_move() -> None:
     written.check()
 
 
+def test_bytes_are_interpolated_as_reals() -> None:
+    written = Written(x=image(1, 2, 5, 6))
+    given = (written.constant(np.float32(SCALE)), written.constant(np.uint8(120)))
+    factors = written.constant(np.float32([1, 1, 1.7, 2]))
+    wider = written.node("Resize", written.node("QuantizeLinear", "x", *given), "", factors, mode="linear")
+    written.output(written.node("DequantizeLinear", wider, *given))
+    assert [node.operator for node in written.graph().nodes].count("Cast") == 2
+    written.check()
+
+
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 def test_products_of_matrices_and_their_biases(alpha: float) -> None:
     written = Written(x=image(5, 24), y=image(24, 7))
@@ -200,6 +210,7 @@ def test_dynamic_quantisation() -> None:
         written.output(written.node("Add", scaled, written.constant(RNG.normal(size=bias).astype(np.float32))))
     names = {node.operator for node in written.graph().nodes}
     assert names <= {"DynamicQuantizeLinear", "quantised.matmul", "quantised.conv_last", "Transpose"}
+    assert [node.operator for node in written.graph().nodes].count("Transpose") == 2
     written.check(1e-5, differing=1)
 
 
