@@ -1,10 +1,12 @@
 """Products and a convolution of each channel alone, a band of lines at a time (`chain`, made by planning/chains.py)."""
 
+from math import prod
+
 import numpy as np
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.graph import Node
-from publisher.compiler.operators.convolution import form_of
+from publisher.compiler.operators.convolution import form_of, patches_seen
 from publisher.compiler.operators.depthwise import Middle, Product, emit_bands
 from publisher.compiler.operators.epilogue import finish_function
 from publisher.compiler.operators.packing import bias_pointer, packed
@@ -23,8 +25,9 @@ def chain(node: Node, step: Step) -> None:
     weights = np.asarray(step.graph.constant(middle.inputs[1]), np.float32)
     bias = step.graph.constant(middle.inputs[2]) if middle.has(2) else None
     convolution = Middle(form.window, form.images, weights, bias, finish_function(middle, step))
-    source, out = step.pointer((first or middle).inputs[0]), step.pointer(node.outputs[0])
-    emit_bands(convolution, step, source, out, _product(first, step), _product(last, step))
+    source = step.value((first or middle).inputs[0])
+    given = (step.pointer(source.name), prod(source.shape[1:]))
+    emit_bands(convolution, step, *given, step.pointer(node.outputs[0]), _product(first, step), _product(last, step))
 
 
 def _product(node: Node | None, step: Step) -> Product | None:
@@ -33,5 +36,8 @@ def _product(node: Node | None, step: Step) -> Product | None:
     form = form_of(node, step)
     weights = np.asarray(step.graph.constant(node.inputs[1]), np.float32)
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
-    right = step.constant(packed(np.ascontiguousarray(weights.reshape(form.filters, form.channels).T)))
-    return Product(right, bias_pointer(step, bias), form.channels, form.filters, finish_function(node, step))
+    # Kernels are [filters, channels, …]; a patch has its channels last.
+    matrix = np.moveaxis(weights, 1, -1).reshape(form.filters, form.depth)
+    right = step.constant(packed(np.ascontiguousarray(matrix.T)))
+    patches = "" if form.window.is_plain else patches_seen(form, "0")
+    return Product(right, bias_pointer(step, bias), form.depth, form.filters, finish_function(node, step), patches)

@@ -106,7 +106,7 @@ def _patches(
     step.line(f"for (int g = 0; g < {form.groups}; g++) {{")
     step.call(
         "convolution",
-        *(_patch(form), source, form.images, f"{right} + g * {size}", added, space, out),
+        *(patches_seen(form, "g"), source, form.images, f"{right} + g * {size}", added, space, out),
         *(form.filters, f"g * {columns}", columns, block, finish),
     )
     step.line("}")
@@ -120,10 +120,10 @@ def _biases(step: Step, form: Form, bias: NDArray[np.float32] | None) -> str:
     return f"{step.constant(np.concatenate(each))} + g * {each[0].size}"
 
 
-def _patch(form: Form) -> str:
-    """The C struct of what group `g` sees."""
+def patches_seen(form: Form, group: str) -> str:
+    """The C struct of what a group sees, whose number is a C expression."""
     window = form.window
-    first = (form.channels, f"g * {form.own}", form.own)
+    first = (form.channels, f"{group} * {form.own}", form.own)
     lists = (window.kernel, window.strides, window.dilations, window.begin, window.out)
     numbers = (*window.source, *first, *(number for each in lists for number in each))
     return f"(Patches){{{', '.join(map(str, numbers))}}}"

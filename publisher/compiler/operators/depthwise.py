@@ -33,6 +33,8 @@ class Product:
     depth: int
     columns: int
     finish: str
+    patches: str = ""
+    """The C struct `Patches` of what it sees, or "" where its rows are the image's elements as they are."""
 
     @property
     def literal(self) -> str:
@@ -61,7 +63,7 @@ def emit_depthwise(middle: Middle, step: Step, source: str, out: str) -> None:
     step.include("depthwise.h")
     window = middle.window
     if window.out[2] < NARROW and 0 < max(*window.begin, *window.end) < MOST_PADDING:
-        emit_bands(middle, step, source, out)
+        emit_bands(middle, step, source, window.source[1] * window.source[2] * middle.channels, out)
         return
     taps, added = _constants(middle, step)
     numbers = _numbers(middle, window.source[1:], window.begin[1:])
@@ -70,9 +72,18 @@ def emit_depthwise(middle: Middle, step: Step, source: str, out: str) -> None:
 
 
 def emit_bands(
-    middle: Middle, step: Step, source: str, out: str, first: Product | None = None, last: Product | None = None
+    middle: Middle,
+    step: Step,
+    source: str,
+    size: int,
+    out: str,
+    first: Product | None = None,
+    last: Product | None = None,
 ) -> None:
-    """The same a band of lines at a time, with a product before and after it: kernels/chain.h."""
+    """The same a band of lines at a time, with a product before and after it: kernels/chain.h.
+
+    `size` is how many elements an image of the source has.
+    """
     step.include("chain.h")
     window, channels = middle.window, middle.channels
     width = window.begin[2] + window.source[2] + window.end[2]
@@ -82,12 +93,13 @@ def emit_bands(
     space = step.scratch(lines * window.out[2] * channels) if last else "0"
     before, after = (each or Product("0", "0", 0, channels, "unchanged") for each in (first, last))
     taps, added = _constants(middle, step)
+    patches = step.scratch(window.source[2] * before.depth) if before.patches else "0"
+    seen = f"(Seen){{{before.patches or '{0}'}, {patches}}}"
     bounds = ", ".join(map(str, (*window.source[1:], *window.begin[1:], lines)))
-    size = window.source[1] * window.source[2] * (first.depth if first else channels)
     step.line(f"for (int n = 0; n < {middle.images}; n++) {{")
     step.call(
         "chain",
-        *(f"(Band){{{bounds}}}", _numbers(middle, (height, width), (0, 0)), before.literal, before.finish),
+        *(f"(Band){{{bounds}}}", _numbers(middle, (height, width), (0, 0)), seen, before.literal, before.finish),
         *(f"(Weights){{{taps}, {added}, {_pixels(window)}}}", middle.finish, after.literal, after.finish),
         *(f"({source} + n * {size})", band, space, out, f"n * {window.places * after.columns}"),
     )

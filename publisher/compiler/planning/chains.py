@@ -1,4 +1,4 @@
-"""A convolution of each channel alone, with the products before and after it, becomes one step: kernels/chain.h."""
+"""A convolution of each channel alone, what is before and the product after it become one step: kernels/chain.h."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +9,9 @@ from publisher.compiler.operators.epilogue import instructions
 
 CHAIN: Final = "chain"
 PARTS: Final = ("first", "middle", "last")
+FEWEST_CHANNELS: Final = 16
+"""From here on operators/winograd.py may be better at larger kernels."""
+
 WIDEST: Final = 32
 """Lines are padded, which is not worth memory beyond this."""
 
@@ -62,12 +65,13 @@ def _chain(parts: Mapping[str, Node]) -> Node:
 def _neighbours(
     number: int, graph: Graph, makers: Mapping[str, int], readers: Mapping[str, list[int]]
 ) -> dict[str, int]:
-    """The products before and after, where nothing else reads what is in between."""
+    """The convolution before and the product after, where nothing else reads what is in between."""
     node, found = graph.nodes[number], {}
     before, after = makers.get(node.inputs[0], -1), readers.get(node.outputs[0], [])
     if before >= 0 and readers[node.inputs[0]] == [number]:
         maker = graph.nodes[before]
-        if _is_pointwise(maker, graph) and _is_by_channel(maker, graph):
+        narrow = graph.values[maker.inputs[0]].shape[-1] < FEWEST_CHANNELS
+        if (narrow or _is_pointwise(maker, graph)) and _is_small(maker, graph) and _is_by_channel(maker, graph):
             found["first"] = before
     if len(after) == 1 and after[0] >= 0 and _is_by_channel(node, graph):
         reader = graph.nodes[after[0]]
@@ -87,12 +91,19 @@ def _is_depthwise(node: Node, graph: Graph) -> bool:
 
 
 def _is_pointwise(node: Node, graph: Graph) -> bool:
-    if node.operator != "conv" or not _is_constant(node, graph) or node.integer("group", 1) != 1:
+    if not _is_small(node, graph):
         return False
     source, out = graph.values[node.inputs[0]].shape, graph.values[node.outputs[0]].shape
     weights = graph.values[node.inputs[1]]
     plain = set(node.integers("strides")) <= {1} and not any(node.integers("pads")) and weights.shape[2:] == (1, 1)
-    return len(source) == 4 and source[:-1] == out[:-1] and plain and weights.size <= MOST_WEIGHTS
+    return source[:-1] == out[:-1] and plain
+
+
+def _is_small(node: Node, graph: Graph) -> bool:
+    """Whether it is a convolution of one group and few weights."""
+    if node.operator != "conv" or not _is_constant(node, graph) or node.integer("group", 1) != 1:
+        return False
+    return len(graph.values[node.inputs[0]].shape) == 4 and graph.values[node.inputs[1]].size <= MOST_WEIGHTS
 
 
 def _is_constant(node: Node, graph: Graph) -> bool:

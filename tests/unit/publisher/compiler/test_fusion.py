@@ -131,6 +131,12 @@ STAYS: dict[str, tuple[Nodes, tuple[str, ...], dict[str, int]]] = {
 }
 
 
+def test_the_first_convolution_joins_the_one_by_channel() -> None:
+    nodes = [node("Relu", ["c"], ["r"]), node("Conv", ["r", "d"], ["y"], group=10, strides=[2, 2], pads=[1] * 4)]
+    assert operators(nodes, "y") == {"chain": 1}
+    against_onnxruntime(model(nodes, "y"), {"x": X}, 2e-6)
+
+
 def test_a_product_is_fused_across_dimensions_of_one() -> None:
     """As onnxruntime leaves a product of matrices and its summand, in transformers."""
     a, b, more = floats(6, 7), floats(7, 8), floats(1, 6, 8)
