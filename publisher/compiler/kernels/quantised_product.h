@@ -116,6 +116,15 @@ INLINE void add_tile(u4 sums[LEFT][2], const int16_t *a, const int16_t *b, int p
     }
 }
 
+/* The first row of a left panel alone. */
+INLINE void add_first_row(u4 sums[2], const int16_t *a, const int16_t *b, int pairs) {
+    for (int k = 0; k < pairs; k++) {
+        const h8 x = (h8)u4_all(*(const pair_anywhere *)(a + 2 * LEFT * k));
+        sums[0] += dot_pairs(x, ((const h8 *)b)[2 * k]);
+        sums[1] += dot_pairs(x, ((const h8 *)b)[2 * k + 1]);
+    }
+}
+
 /* One row, and right panels as they are stored. */
 INLINE void add_row(u4 sums[2], const int16_t *a, const uint8_t *b, int pairs, int narrow) {
     for (int k = 0; k < pairs; k++) {
@@ -186,11 +195,18 @@ INLINE void packed_rows(const int16_t *packed, int first, int count, const uint8
         if (p.right == WIDE) right = (const int16_t *)(b + panel_at(p, column));
         else if (p.right == NARROW) widen_panel(wide, b + panel_at(p, column), pairs_of(p.inner), right_zero);
         else pack_columns(wide, b + column, p, width, right_zero);
-        for (int row = 0; row < count; row += LEFT) {
+        /* A last row by itself would have a tile of four. */
+        const int single = p.rows % LEFT == 1 && count % LEFT == 1, tiles = count - single;
+        for (int row = 0; row < tiles; row += LEFT) {
             u4 low = first_sums(by, column), high = first_sums(by, column + 4);
             u4 sums[LEFT][2] = {{low, high}, {low, high}, {low, high}, {low, high}};
             add_tile(sums, packed + row * panel_pairs(p.inner) * 2, right, pairs_of(p.inner));
             finish(sums, out, p, by, column, first + row, LEFT, count - row, width);
+        }
+        if (single) {
+            u4 sums[1][2] = {{first_sums(by, column), first_sums(by, column + 4)}};
+            add_first_row(sums[0], packed + tiles * panel_pairs(p.inner) * 2, right, pairs_of(p.inner));
+            finish(sums, out, p, by, column, first + tiles, 1, 1, width);
         }
     }
 }
