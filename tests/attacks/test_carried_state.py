@@ -1,6 +1,7 @@
 """What is tried with state that is carried between requests: other sessions, senders, versions, repetitions, order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,8 @@ def test_a_one_shot_starts_from_zeros_and_leaves_nothing(world: World, sensor: R
         reading = other.reading(b"\2")
         result = other.result(other.opening(Kind.ONE_SHOT, request=reading, expires=reading.expires))
         assert (result.output, carried(other, result).step) == (b"\2", 0)
+    enclave = world.parties["sealedge-clinic-agent-agent-1"]._enclave
+    assert [each.carried for each in enclave._one_shots._open.values()] == [None, None]
     assert told(sensor, 5) == (10, 1)
 
 
@@ -244,6 +247,16 @@ def test_a_new_version_starts_from_zeros(world: World, sensor: RawSensor) -> Non
     assert told(sensor, 1) == (1, 0)
 
 
+def test_state_that_another_loading_of_the_model_made_is_not_read(sensor: RawSensor) -> None:
+    """Were it still there: it is erased when its module is."""
+    told(sensor, 4)
+    held = session_of(sensor)
+    assert held is not None
+    assert held.carried is not None
+    held.carried = replace(held.carried, by=replace(held.carried.by))
+    assert told(sensor, 1) == (1, 0)
+
+
 def test_a_revoked_model_takes_its_state_with_it(world: World, sensor: RawSensor) -> None:
     told(sensor, 4)
     held = session_of(sensor)
@@ -311,6 +324,21 @@ def test_a_consumer_is_shown_what_the_sensor_is(world: World) -> None:
     received = [(each.output, each.step) for each in world.events(ResultReceived)]
     assert consumer.manifest("scan") is not None
     assert received == [(b"\1", 0), (b"\3", 1)]
+
+
+def test_a_sensor_that_has_seen_no_manifest_has_one_request_outstanding(world: World) -> None:
+    world.broker.publish(Publication(world.topics.manifest("scan"), b"", retain=True))
+    world.settle()
+    sensor = world.start_sensor()
+    world.settle()
+    for value in (1, 2, 3):
+        world.infer(sensor, bytes([value]))
+    world.broker.advance(5)
+    assert sensor.manifest is None
+    topics = world.topics.request("agent-1"), world.topics.inbox(Role.SENSOR, "sensor-1")
+    on_the_way = [topics.index(each.topic) for each in world.published if each.topic in topics]
+    # The accept, then request and reply in turn.
+    assert on_the_way == [1, 0, 1, 0, 1, 0, 1]
 
 
 def test_a_sensor_has_one_request_outstanding_and_is_told_when_the_state_began_anew(world: World) -> None:

@@ -8,7 +8,7 @@ from protocol.keys import SigningKey
 from protocol.manifests import ManifestBook, open_manifest_untrusted
 from protocol.messages import digest
 from schemas.kinds import Kind, Role
-from schemas.model import Manifest
+from schemas.model import CarriedTensor, Manifest
 from schemas.reason import Reason
 from tests.support.world import MODEL, START, World
 
@@ -147,3 +147,8 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(press: Press) -> None:
         flipped = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
         with pytest.raises((RemoteError, AuthenticationError)):
             open_manifest_untrusted(flipped, press.trust, MODEL, START)
+
+
+def test_state_that_does_not_fit_its_tensors_is_refused_and_not_remembered(press: Press) -> None:
+    assert press.reason(press.manifest(5, state=(CarriedTensor(before="in", after="out"),))) is Reason.MALFORMED
+    assert press.reason(press.manifest(1)) is None
