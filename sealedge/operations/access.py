@@ -57,7 +57,7 @@ def _certify(fleet: Fleet, account: Member, folder: Path, now: float) -> None:
     from sealedge.operations.certificates import BrokerCA  # noqa: PLC0415
 
     key = read_private(fleet.folder.authority / f"{BROKER_CA}.key")
-    issued = BrokerCA.load(read_bytes(fleet.folder.broker_ca), key).issue_client(account.username, now)
+    issued = BrokerCA.load(read_bytes(fleet.folder.broker_ca), key).issue_client(account.username, fleet.name, now)
     write_private(folder / CERTIFICATE_FILE, issued.certificate, replace=False)
     write_private(folder / KEY_FILE, issued.key, replace=False)
 

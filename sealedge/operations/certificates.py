@@ -68,20 +68,23 @@ class BrokerCA:
     def issue_server(self, host: str, now: float) -> Issued:
         """For the broker: its own host name or address, and those of its own machine."""
         names = dict.fromkeys(_general_name(each) for each in (host, "localhost", "127.0.0.1", "::1"))
-        return self._issue(host[:MAX_COMMON_NAME], ExtendedKeyUsageOID.SERVER_AUTH, list(names), now)
+        return self._issue(_name(host[:MAX_COMMON_NAME]), ExtendedKeyUsageOID.SERVER_AUTH, list(names), now)
 
-    def issue_client(self, account: str, now: float) -> Issued:
-        """For a party: the broker takes the common name for the user name. Raises `ConfigurationError`."""
+    def issue_client(self, account: str, fleet: str, now: float) -> Issued:
+        """For a party: the broker takes the common name for the user name. Raises `ConfigurationError`.
+
+        The fleet stands in the subject, too: a broker that serves several takes the whole of it.
+        """
         if len(account) > MAX_COMMON_NAME:
             raise ConfigurationError(f"{account}: longer than the {MAX_COMMON_NAME} characters of a certificate's name")
-        return self._issue(account, ExtendedKeyUsageOID.CLIENT_AUTH, [], now)
+        return self._issue(_name(account, fleet), ExtendedKeyUsageOID.CLIENT_AUTH, [], now)
 
     def _issue(
-        self, common_name: str, usage: x509.ObjectIdentifier, names: list[x509.GeneralName], now: float
+        self, subject: x509.Name, usage: x509.ObjectIdentifier, names: list[x509.GeneralName], now: float
     ) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_name(common_name), self.certificate.subject, key.public_key(), now, CREDENTIAL_DAYS)
+            _builder(subject, self.certificate.subject, key.public_key(), now, CREDENTIAL_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(certifies=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -124,8 +127,9 @@ def _key_usage(*, certifies: bool) -> x509.KeyUsage:
     )
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(common_name: str, fleet: str | None = None) -> x509.Name:
+    organisation = [] if fleet is None else [x509.NameAttribute(NameOID.ORGANIZATION_NAME, fleet)]
+    return x509.Name([*organisation, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _general_name(host: str) -> x509.GeneralName:

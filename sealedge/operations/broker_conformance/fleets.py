@@ -4,7 +4,9 @@ The messages protect themselves. What leaks here are sizes and times, and the fr
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from broker.settings import ConnectionSettings
@@ -14,11 +16,14 @@ from schemas.topics import FleetTopics
 from sealedge.operations.broker_conformance.client import Asked, Client, Will
 from sealedge.operations.broker_conformance.messages import may_talk
 from sealedge.operations.broker_conformance.sessions import KEPT
-from sealedge.operations.broker_conformance.trial import Trial, Verdict, is_silent, judged
-from sealedge.operations.doctor import Check
+from sealedge.operations.broker_conformance.trial import SILENCE_SECONDS, Trial, Verdict, is_silent, judged
+from sealedge.operations.doctor import Check, Level
 
 _ACL: Final = "give the broker an ACL for every fleet: see broker/ in the fleet's folder, and docs/brokers.md"
-_IDS: Final = "another fleet can end this one's connections by their client identifiers: bind these to accounts"
+_OWN: Final = "bind client identifiers to accounts, or give each fleet a broker of its own"
+_ENDED: Final = (
+    "another fleet can end connections, and what waited is sent again by who sent it; to keep it out, " + _OWN
+)
 
 
 def check_fleets(
@@ -34,16 +39,21 @@ def check_fleets(
             mend = "use the operator's operator.toml of each fleet"
             yield Check("fleets", "fail", f"the account of {' and '.join(silent)} may not say anything itself", mend)
             return
-        yield from _one_way(here, there)
-        yield from _one_way(there, here)
+        with ThreadPoolExecutor() as threads:
+            for checks in threads.map(_one_way, (here, there), (there, here)):
+                yield from checks
 
 
-def _one_way(victim: Trial, stranger: Trial) -> Iterator[Check]:
-    for what, attempt, mend in _ATTEMPTS:
-        verdict = judged(lambda trial, attempt=attempt: attempt(trial, stranger), victim)  # type: ignore[misc]  # bound now
-        level = "ok" if verdict.holds else "warn" if mend == _IDS else "fail"
-        name = f"fleets-{what} {stranger.fleet} to {victim.fleet}"
-        yield Check(name, level, verdict.found, "" if verdict.holds else mend)  # type: ignore[arg-type]  # three words
+def _one_way(victim: Trial, stranger: Trial) -> list[Check]:
+    return [_line(attempt, victim, stranger) for attempt in _ATTEMPTS]
+
+
+def _line(attempt: "_Attempt", victim: Trial, stranger: Trial) -> Check:
+    verdict = judged(lambda trial: attempt.trial(trial, stranger), victim)
+    name = f"fleets-{attempt.name} {stranger.fleet} to {victim.fleet}"
+    if verdict.holds:
+        return Check(name, "ok", verdict.found)
+    return Check(name, attempt.level, verdict.found, attempt.mend)
 
 
 def nothing_is_read(victim: Trial, stranger: Trial) -> Verdict:
@@ -86,13 +96,15 @@ def nothing_is_willed(victim: Trial, stranger: Trial) -> Verdict:
 def no_session_is_read(victim: Trial, stranger: Trial) -> Verdict:
     """By a client with another's identifier: what waits there is not for it."""
     taken = _taken_over(victim, stranger, "queue")
-    leaks = taken is not None and taken.hear(1.0) is not None
+    leaks = taken is not None and _hears(taken, victim.topic("queue"))
     return Verdict(not leaks, "gets what waits for a client" if leaks else "gets nothing that waits for a client")
 
 
 def no_session_is_taken(victim: Trial, stranger: Trial) -> Verdict:
     """Whether what waited is still there for its owner after such an attempt."""
-    _taken_over(victim, stranger, "taken")
+    thief = _taken_over(victim, stranger, "taken")
+    if thief is not None:
+        _hears(thief, victim.topic("taken"))
     kept = victim.client("taken", KEPT).hear(1.0) is not None
     return Verdict(kept, "takes over no session" if kept else "ends a session by its client identifier")
 
@@ -102,9 +114,7 @@ def _taken_over(victim: Trial, stranger: Trial, name: str) -> Client | None:
     victim.listener(name, victim.topic(name), KEPT).leave()
     victim.say(victim.topic(name), b"waiting")
     with suppress(TransportError, RemoteError):
-        thief = Trial(stranger.settings, stranger.fleet, victim.tag, stranger.clients).client(name, KEPT)
-        thief.acknowledges = False
-        return thief
+        return Trial(stranger.settings, stranger.fleet, victim.tag, stranger.clients).client(name, KEPT)
     return None
 
 
@@ -120,16 +130,24 @@ def _strange_ear(stranger: Trial, name: str, topic_filter: str) -> Client | None
 def _hears(ear: Client, topic: str) -> bool:
     """Whether the message came, among what else the stranger may hear."""
     with suppress(TransportError, RemoteError):
-        while (heard := ear.hear(0.3)) is not None:
+        while (heard := ear.hear(SILENCE_SECONDS)) is not None:
             if heard.topic == topic:
                 return True
     return False
 
 
-_ATTEMPTS: Final[tuple[tuple[str, Callable[[Trial, Trial], Verdict], str], ...]] = (
-    ("read", nothing_is_read, _ACL),
-    ("write", nothing_is_written, _ACL),
-    ("will", nothing_is_willed, _ACL),
-    ("queue", no_session_is_read, _IDS + ", at once"),
-    ("session", no_session_is_taken, _IDS),
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    name: str
+    trial: Callable[[Trial, Trial], Verdict]
+    level: Level
+    mend: str
+
+
+_ATTEMPTS: Final = (
+    _Attempt("read", nothing_is_read, "fail", _ACL),
+    _Attempt("write", nothing_is_written, "fail", _ACL),
+    _Attempt("will", nothing_is_willed, "fail", _ACL),
+    _Attempt("queue", no_session_is_read, "fail", _OWN),
+    _Attempt("session", no_session_is_taken, "warn", _ENDED),
 )

@@ -223,7 +223,7 @@ def test_a_ca_is_loaded_with_its_own_key_alone() -> None:
 
 def test_a_name_too_long_for_a_certificate_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="64"):
-        BrokerCA.create("plant", NOW).issue_client("a" * 65, NOW)
+        BrokerCA.create("plant", NOW).issue_client("a" * 65, "plant", NOW)
 
 
 @pytest.mark.parametrize(
