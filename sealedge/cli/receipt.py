@@ -31,6 +31,7 @@ def command() -> None:
 @click.option("--verifier-key", metavar="FILE", type=FILE, help="The verifier's own public key: instead, or as well.")
 @click.option("--input", "input_file", metavar="FILE", type=FILE, help="The bytes that the module was given.")
 @click.option("--output", "output_file", metavar="FILE", type=FILE, help="The bytes that it answered.")
+@click.option("--state", "state_file", metavar="FILE", type=FILE, help="The model's state before, where it has some.")
 @as_json
 def verify(
     bundle: Path,
@@ -39,6 +40,7 @@ def verify(
     verifier_key: Path | None,
     input_file: Path | None,
     output_file: Path | None,
+    state_file: Path | None,
     as_json: bool,
 ) -> None:
     """Check a receipt bundle, offline: which enclave computed what, when, by which model, on which tier.
@@ -54,7 +56,7 @@ def verify(
     from storage.files import read_bytes  # noqa: PLC0415
 
     anchors = _anchors(fleet, authority, verifier_key)
-    files = {"input": input_file, "output": output_file}
+    files = {"input": input_file, "output": output_file, "state": state_file}
     contents = {what: read_bytes(path, max_bytes=MAX_CONTENT) for what, path in files.items() if path is not None}
     opened = open_bundle(read_bytes(bundle), str(bundle))
     checked = check_bundle(opened, anchors, contents, time.time())
@@ -95,6 +97,7 @@ def _tell(checked: "CheckedReceipt") -> None:
         ("verifier", result.verifier),
         ("time", f"{moment}, by the enclave's clock"),
         ("sender", f"key {receipt.sender.hex()}"),
+        *([] if receipt.carried is None else [("step", f"{receipt.carried.step}, since the state was zeros")]),
         ("content", " and ".join(checked.contents) + " shown to be the ones" if checked.contents else "not shown"),
     ):
         click.echo(f"  {label:<9} {value}")

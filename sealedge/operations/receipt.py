@@ -37,7 +37,7 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True)
 class CheckedReceipt:
-    """A receipt that holds. `contents` says which of input and output were shown to be the ones committed to."""
+    """A receipt that holds. `contents` says which of input, output and state were shown to be the ones committed to."""
 
     receipt: Receipt
     result: AttestationResult
@@ -77,17 +77,25 @@ def open_bundle(data: bytes, name: str) -> ReceiptBundle:
 def check_bundle(bundle: ReceiptBundle, anchors: Anchors, contents: Mapping[str, bytes], now: float) -> CheckedReceipt:
     """Returns the receipt: an enclave that this fleet's verifier affirmed signed it while its lease ran.
 
-    `contents` may hold "input" and "output": then the receipt commits to exactly these bytes. Raises `RemoteError`s
-    that say what does not hold, `ConfigurationError` without an anchor, or without the salt for `contents`.
+    `contents` may hold "input" and "output", and "state" as it was before: then the receipt commits to exactly these
+    bytes. Raises `RemoteError`s that say what does not hold, `ConfigurationError` without an anchor, without the salt
+    for `contents`, and for the state of a model that has none.
     """
     passport = _passport_untrusted(bundle.attestation_result, anchors, now)
     receipt = open_receipt_untrusted(bundle.receipt, passport)
     if contents and bundle.salt is None:
         raise ConfigurationError("this bundle has no salt: it proves nothing of the content")
     for what, value in contents.items():
-        committed = receipt.input_commitment if what == "input" else receipt.output_commitment
-        check_commitment(what, bundle.salt or b"", value, committed)
+        check_commitment(what, bundle.salt or b"", value, _committed(receipt, what))
     return CheckedReceipt(receipt, passport.result, tuple(contents))
+
+
+def _committed(receipt: Receipt, what: str) -> bytes:
+    if what != "state":
+        return receipt.input_commitment if what == "input" else receipt.output_commitment
+    if receipt.carried is None:
+        raise ConfigurationError("this receipt is for a model without state")
+    return receipt.carried.commitment
 
 
 def _passport_untrusted(data: bytes, anchors: Anchors, now: float) -> Passport:

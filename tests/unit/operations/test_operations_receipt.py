@@ -11,6 +11,7 @@ from protocol.errors import AppraisalError, AuthenticationError, ConfigurationEr
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
 from schemas.kinds import Role
+from schemas.model import CarriedTensor, TensorSpec
 from schemas.session import ReceiptBundle
 from sealedge.client.events import Answered
 from sealedge.operations.receipt import Anchors, check_bundle, open_bundle
@@ -64,6 +65,27 @@ def test_without_its_salt_a_receipt_proves_nothing_of_the_content() -> None:
     check(encode_message(bundle))
     with pytest.raises(ConfigurationError, match="salt"):
         check(encode_message(bundle), input=READING)
+
+
+def test_what_a_model_with_state_started_from_is_shown_to_be_it() -> None:
+    specs = [TensorSpec(name=each, dtype="uint8", shape=(len(READING),)) for each in ("in", "kept", "out", "next")]
+    world = World(compute=lambda data: data[:8] + bytes(each + 1 for each in data[8:]))
+    state = (CarriedTensor(before="kept", after="next"),)
+    world.package(inputs=tuple(specs[:2]), outputs=tuple(specs[2:]), state=state)
+    for start in (world.start_verifier, world.start_publisher, world.start_agent):
+        start()
+    sensor = world.start_sensor()
+    world.settle()
+    for _ in range(2):
+        world.infer(sensor, READING)
+    world.settle()
+    bundle, anchors = open_bundle(world.events(Answered)[1].bundle, "bundle"), Anchors(world.authority.key.public)
+    checked = check_bundle(bundle, anchors, {"input": READING, "state": b"\1" * 8}, START + 100)
+    assert (checked.summary()["step"], checked.contents) == (1, ("input", "state"))
+    with pytest.raises(AuthenticationError, match="another state"):
+        check_bundle(bundle, anchors, {"state": b"\2" * 8}, START + 100)
+    with pytest.raises(ConfigurationError, match="without state"):
+        check(state=b"")
 
 
 def test_a_receipt_outlives_the_credentials_of_its_time() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,8 @@ def test_an_answer_is_shown_as_numbers_or_hex_or_not_at_all() -> None:
     assert described(answered(b"\1\2\3"), MANIFEST)["output"] == "010203"
     assert described(answered(b"\1\2"), None)["output"] == "0102"
     assert "output" not in described(answered(None), MANIFEST)
+    assert "step" not in described(answered(b"\1\2"), MANIFEST)
+    assert described(replace(answered(b"\1\2"), step=0), MANIFEST)["step"] == 0
 
 
 def test_a_refusal_and_a_timeout_say_why() -> None:
