@@ -59,25 +59,28 @@ def _rows(
     """Calls of a kernel for runs in which each operand goes on by one or stays."""
     if 0 in shape:
         return
-    depth = len(shape)
-    run = 1
-    steps = [0, 0]
+    depth, run, steps = _run(shape, strides[1:])
+    for at in range(depth):
+        step.line(f"for (int i{at} = 0; i{at} < {shape[at]}; i{at}++)")
+    arguments = []
+    for pointer, own in zip(pointers, strides, strict=True):
+        terms = [f"i{at} * {own[at]}" for at in range(depth) if own[at] and shape[at] > 1]
+        arguments.append(" + ".join((pointer, *terms)))
+    step.call(kernel, *arguments, *steps, run, *given)
+
+
+def _run(shape: tuple[int, ...], operands: list[tuple[int, ...]]) -> tuple[int, int, list[int]]:
+    """How many outer dimensions are left for loops, how long a run is, and whether each operand goes on in it."""
+    depth, run, steps = len(shape), 1, [0] * len(operands)
     while depth:
-        here = [own[depth - 1] for own in strides[1:]]
-        grown = [0 if each == 0 else 1 for each in here]
+        here = [own[depth - 1] for own in operands]
+        grown = [int(each != 0) for each in here]
         if run > 1 and (steps != grown or any(each not in {0, run} for each in here)):
             break
         if shape[depth - 1] > 1:
             steps, run = grown, run * shape[depth - 1]
         depth -= 1
-    places = []
-    for own in strides:
-        terms = [f"i{at} * {own[at]}" for at in range(depth) if own[at] and shape[at] > 1]
-        places.append(" + ".join(terms) or "0")
-    for at in range(depth):
-        step.line(f"for (int i{at} = 0; i{at} < {shape[at]}; i{at}++)")
-    arguments = [f"{pointer} + {place}" for pointer, place in zip(pointers, places, strict=True)]
-    step.call(kernel, *arguments, *steps, run, *given)
+    return depth, run, steps
 
 
 @operator("quantised.lookup")

@@ -67,38 +67,31 @@ def _columns(b: Value) -> int:
 
 def _multiply(node: Node, step: Step, at: tuple[int, int], zeros: tuple[int, int], finish: Finish) -> None:
     """The product of inputs `at`, with zero points at `zeros`. Batches are broadcast."""
-    step.include("quantised_product.h")
     a, b, out = step.value(node.inputs[at[0]]), step.value(node.inputs[at[1]]), step.value(node.outputs[0])
-    left, right = (a.shape, b.shape)
-    left = (1, *left) if len(left) == 1 else left
-    right = (*right, 1) if len(right) == 1 else right
-    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
-        raise ConfigurationError(f"{node.operator}: {a.shape} and {b.shape} cannot be multiplied")
-    if len(right) == 2:
-        left = (prod(left[:-1]), left[-1])
+    left, right = _matrices(node, a, b)
     if out.size == 0:
         return
+    step.include("quantised_product.h")
     operand = _right(node, step, at[1], zeros[1], right)
     packed, wide = workspace(step, left[-1], left[-2])
-    given = product(
-        operand,
-        finish,
-        rows=left[-2],
-        left_signed=int(a.dtype == "int8"),
-        left_stride=left[-1],
-        stride=right[-1],
-    )
+    sides = {"left_signed": int(a.dtype == "int8"), "left_stride": left[-1], "stride": right[-1]}
+    given = product(operand, finish, rows=left[-2], **sides)
     by = finish.columns(step)
-    zero = [
-        zero_expression(node, step, zeros[0]),
-        operand.zero("0" if operand.weights is not None else zero_expression(node, step, zeros[1])),
-    ]
-    pointers = [f"(const uint8_t *){step.pointer(a.name)}", operand.c(step), step.pointer(out.name)]
+    left_zero = zero_expression(node, step, zeros[0])
+    right_zero = operand.zero("0" if operand.weights is not None else zero_expression(node, step, zeros[1]))
+    source, target = f"(const uint8_t *){step.pointer(a.name)}", step.pointer(out.name)
     places = _batches(step, left, right)
-    arguments = (
-        f"{pointers[0]} + {places[0]}, {zero[0]}, {pointers[1]} + {places[1]}, {zero[1]}, {pointers[2]} + {places[2]}"
-    )
-    step.line(f"quantised_product({arguments}, {given}, {by}, {packed}, {wide});")
+    operands = (f"{source} + {places[0]}", left_zero, f"{operand.c(step)} + {places[1]}", right_zero)
+    step.call("quantised_product", *operands, f"{target} + {places[2]}", given, by, packed, wide)
+
+
+def _matrices(node: Node, a: Value, b: Value) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The operands' shapes as batches of matrices; one right matrix takes all left ones at once."""
+    left = (1, *a.shape) if len(a.shape) == 1 else a.shape
+    right = (*b.shape, 1) if len(b.shape) == 1 else b.shape
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
+        raise ConfigurationError(f"{node.operator}: {a.shape} and {b.shape} cannot be multiplied")
+    return ((prod(left[:-1]), left[-1]) if len(right) == 2 else left), right
 
 
 def _right(node: Node, step: Step, at: int, zero: int, shape: tuple[int, ...]) -> Right:
