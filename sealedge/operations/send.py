@@ -123,16 +123,19 @@ def described(event: Ended, manifest: Manifest | None) -> dict[str, Any]:
         return {"status": "refused", "agent": event.agent, **refusal}
     result = answer_of(event, manifest)
     about = {"agent": result.agent, "model": result.model, "version": result.version, "tier": str(result.tier)}
-    step = {} if result.step is None else {"step": result.step}
-    return {"status": "answered", **about, **step, **content(result)}
+    return {"status": "answered", **about, **content(result)}
 
 
 def content(result: Result) -> dict[str, Any]:
-    """The output as numbers by name, and its labels; as hex where its manifest is not here or does not fit."""
+    """The output as numbers by name, and its labels; as hex where its manifest is not here or does not fit.
+
+    `step` besides, where the model has state.
+    """
+    step = {} if result.step is None else {"step": result.step}
     if result.raw is None:
-        return {}
+        return step
     with suppress(MalformedError, ConfigurationError):
         output = {spec.name: list(result.values(spec.name)) for spec in result.specs}
         if output:
-            return {"output": output, "labels": list(result.labels)}
-    return {"output": result.raw.hex()}
+            return {**step, "output": output, "labels": list(result.labels)}
+    return {**step, "output": result.raw.hex()}
