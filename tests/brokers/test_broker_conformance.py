@@ -104,6 +104,7 @@ WORSE: dict[str, tuple[Callable[[Heard], Heard | None], Callable[[Trial], Verdic
     "no user properties": (without(USER), messages.user_properties_arrive, "0 of 3"),
     "nothing": (lambda heard: None, messages.properties_arrive, "not delivered"),
     "no retained": (unflagged, messages.retained_is_kept, "as retained"),
+    "no retained wildcards": (lambda heard: None, messages.retained_matches_wildcards, "gets nothing that is retained"),
     "cut payloads": (cut, messages.payload_of(messages.SIZES[0]), "do not arrive"),
     "no will": (lambda heard: None, sessions.will_is_published, "nothing comes"),
     "no queue": (lambda heard: None, sessions.session_is_resumed, "of 20 messages 0"),

@@ -102,6 +102,16 @@ def retained_is_kept(trial: Trial) -> Verdict:
     return Verdict(holds, "for who comes later, until deleted" if holds else "an empty payload does not delete it")
 
 
+def retained_matches_wildcards(trial: Trial) -> Verdict:
+    """What is retained for a topic is sent to who subscribes with a wildcard later (§3.3.1.3)."""
+    topic = trial.topic("rw/a/state")
+    trial.say(topic, b"kept", retain=True)
+    heard = trial.listener("rw-late", trial.topic("rw/+/state")).hear()
+    trial.say(topic, b"", retain=True)
+    holds = heard is not None and heard.payload == b"kept"
+    return Verdict(holds, "wildcards find it" if holds else "a wildcard subscription gets nothing that is retained")
+
+
 def retained_comes_again(trial: Trial) -> Verdict:
     """To a session that subscribes once more, and as its Retain Handling says (§3.8.3.1)."""
     topic = trial.topic("handling")

@@ -56,6 +56,13 @@ FEATURES: Final = (
         "allow retained messages, or use another broker",
     ),
     Feature(
+        "retained-wildcard",
+        messages.retained_matches_wildcards,
+        USED,
+        "sensors find agents whose names they do not know",
+        'name the agent in each sensor.toml: agent = "NAME"',
+    ),
+    Feature(
         "payload-128k",
         messages.payload_of(messages.SIZES[0]),
         NEEDED,
