@@ -9,6 +9,7 @@ import onnx
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing.binding import bind_inputs
 from publisher.compiler.importing.building import graph_of
+from publisher.compiler.importing.ceiling import round_down
 from publisher.compiler.importing.classes import classes_as_numbers
 from publisher.compiler.importing.extensions import standardise
 from publisher.compiler.importing.external import embed_external_data
@@ -73,6 +74,7 @@ def prepared(data: bytes, wishes: Wishes) -> Prepared:
         outputs = declared_outputs(model.graph)
         notes += fix_shapes(model, wishes.dims, wishes.shapes)
         inputs = tuple(free_inputs(model.graph))
+        round_down(model)
         model = decided(model)
         model = settled(simplified(model) if wishes.simplify else model)
         check_outputs(model.graph, outputs)
