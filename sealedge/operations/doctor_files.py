@@ -106,7 +106,7 @@ def _check_documents(name: str, settings: Any, now: float) -> Iterator[Check]:
         relative = getattr(settings, field, None)
         if relative is not None:
             yield _check_credential(f"{name} {field}", settings.path(relative), authority, settings, mend, now)
-    if settings.revocations is not None:
+    if getattr(settings, "revocations", None) is not None:
         yield _check_revocations(f"{name} revocations", settings.path(settings.revocations), authority, now)
 
 

@@ -95,6 +95,10 @@ def test_what_ends_is_warned_of_then_fails(days: int, name: str, level: str | No
     assert found.get(f"verifier/verifier {name}") == level
 
 
+def test_the_operator_has_no_documents_of_its_own(fleet: Fleet) -> None:
+    assert wrong(check_party(fleet.folder.operator / "operator.toml", NOW)) == []
+
+
 def test_another_partys_credential_fails(fleet: Fleet) -> None:
     settings = fleet.folder.settings(Role.VERIFIER, "verifier")
     publisher = fleet.folder.party(Role.PUBLISHER, "publisher")
