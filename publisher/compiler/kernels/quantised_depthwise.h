@@ -46,22 +46,51 @@ INLINE void keep_rows(uint8_t *to, const uint8_t *image, Window w, int y, int be
     }
 }
 
-/* Eight channels at `count` places beside one another. `rows` start where the kernel does. */
-INLINE void depthwise_eight(const uint8_t *const *rows, const h8 *weights, void *out, Window w, Product p, Columns by,
-                            int channel, int x, int count) {
+/* Four channels, half of eight, at four places beside one another: what lies under several of them is read once. */
+INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
+                        int half) {
     const int wide = 2 * padded_channels(w);
-    u4 sums[ABREAST][2];
-    for (int i = 0; i < ABREAST; i++)
-        sums[i][0] = u4_load(by.start + channel), sums[i][1] = u4_load(by.start + channel + 4);
     /* Unrolled further, weights are kept for later, in more registers than there are. */
+    ROLLED for (int pair = 0; pair < row_pairs(w); pair++) {
+        const uint8_t *from = rows[pair] + at + 8 * half;
+        const h8 *own = weights + pair * w.kernel_width * 2 + half;
+        OPAQUE(from);
+        OPAQUE(own);
+        UNROLLED for (int column = 0; column < w.kernel_width + (ABREAST - 1) * w.stride_x; column++) {
+            const h8 x = widened(from + column * wide, p.left_signed);
+            UNROLLED for (int i = 0; i < ABREAST; i++) {
+                const int tap = column - i * w.stride_x;
+                if (tap >= 0 && tap < w.kernel_width) sums[i][half] += dot_pairs(x, own[2 * tap]);
+            }
+        }
+    }
+}
+
+/* The same, tap by tap, at `count` places. */
+INLINE void add_taps(u4 sums[ABREAST][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
+                     int count) {
+    const int wide = 2 * padded_channels(w);
     ROLLED for (int pair = 0; pair < row_pairs(w); pair++)
         ROLLED for (int kx = 0; kx < w.kernel_width; kx++)
             UNROLLED for (int half = 0; half < 2; half++)
                 UNROLLED for (int i = 0; i < count; i++) {
-                    const int at = ((x + i) * w.stride_x + kx * w.dilation_x) * wide + 2 * channel + 8 * half;
-                    sums[i][half] += dot_pairs(widened(rows[pair] + at, p.left_signed),
+                    const uint8_t *from = rows[pair] + at + (i * w.stride_x + kx * w.dilation_x) * wide + 8 * half;
+                    sums[i][half] += dot_pairs(widened(from, p.left_signed),
                                                weights[(pair * w.kernel_width + kx) * 2 + half]);
                 }
+}
+
+/* Eight channels at `count` places beside one another. `rows` start where the kernel does. */
+INLINE void depthwise_eight(const uint8_t *const *rows, const h8 *weights, void *out, Window w, Product p, Columns by,
+                            int channel, int x, int count) {
+    const int at = 2 * (x * w.stride_x * padded_channels(w) + channel);
+    u4 sums[ABREAST][2];
+    for (int i = 0; i < ABREAST; i++)
+        sums[i][0] = u4_load(by.start + channel), sums[i][1] = u4_load(by.start + channel + 4);
+    if (count == ABREAST && w.stride_x <= 2 && w.dilation_x == 1 && w.kernel_width <= 8) {
+        add_columns(sums, rows, weights, w, p, at, 0);
+        add_columns(sums, rows, weights, w, p, at, 1);
+    } else add_taps(sums, rows, weights, w, p, at, count);
     finish(sums, out, p, by, channel, x, ABREAST, count, w.channels - channel);
 }
 
