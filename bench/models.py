@@ -99,6 +99,7 @@ def _compared(built: Built, float_form: Built | None) -> Iterator[ModelRow]:
     yield model_row(module, "onnxruntime", taken["module"], taken["onnxruntime"])
     if "kept" in taken:
         yield model_row(module, "onnxruntime, one instance kept", taken["kept"], taken["onnxruntime"])
+    if "kept" in taken and "native128" in taken:
         yield model_row(module, "native128", taken["kept"], taken["native128"])
         yield model_row(module, "native128, call included", taken["module"], taken["native128"])
     if "float" in taken:

@@ -15,8 +15,9 @@ BEGIN, END = "<!-- measured: `python -m bench.models` writes what follows -->\n"
 
 WORDS: Final = """\
 Written by `make bench-models` together with [models.json](models.json), which has the same figures. What is compared is
-measured in turn on one thread, each run beginning with another one; a ratio is taken run by run, and the row is the
-median with its quartiles. A module runs as the enclave runs it: a fresh instance for each request, bytes in, bytes out.
+measured in turn on one thread, each run beginning with another one. Of each, a run takes the shortest of three times,
+since what else the machine does can only make them longer. A ratio is taken run by run, and the row is the median with
+its quartiles. A module runs as the enclave runs it: a fresh instance for each request, bytes in, bytes out.
 
 - `onnxruntime` is one session on one thread, with all of its optimisations and the widest vectors of this processor,
   and the call of `session.run`.
@@ -39,7 +40,7 @@ def write_report(results: Results, folder: Path) -> None:
     from bench.plots import draw  # noqa: PLC0415
 
     if results.rows:
-        draw([each.row for each in results.rows if each.against in PLOTTED], folder / PLOT)
+        draw([each.row for each in results.rows if each.against in PLOTTED], folder / PLOT, "log")
     (folder / "models.md").write_text(report(results), "utf-8")
     page = folder.parent / PAGE
     page.write_text(with_table(page.read_text("utf-8"), results), "utf-8")

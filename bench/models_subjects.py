@@ -41,8 +41,8 @@ def photograph(name: str, size: int) -> Floats:
 
 def subjects() -> Iterator[Subject]:
     """All of them, each made when it is asked for: those that others are compared with come first."""
-    yield Subject("MLP 30-16-1", breast_cancer(), {"x": patients()[1].inputs[:1]})
-    yield Subject("MLP 168-32-1", brain_waves(), {"x": brain("TEST")[0][:1]})
+    yield Subject("MLP 30-16-1", breast_cancer(), {"x": patients()[1].inputs[:1]}, native=False)
+    yield Subject("MLP 168-32-1", brain_waves(), {"x": brain("TEST")[0][:1]}, native=False)
     for name, size, blocks in ((PART, 96, 11), (WHOLE, 224, 16)):
         model = efficientnet_lite0(size, blocks)
         given = {"image": photograph("coffee.png", size)}
@@ -77,29 +77,24 @@ def quantised(model: onnx.ModelProto, size: int) -> bytes:
     """int8 by onnxruntime's own tool: QDQ, each output channel's weights with a scale of their own."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static  # noqa: PLC0415 - takes a second
 
-    class Photographs(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
-        def __init__(self) -> None:
-            self._left = iter(PHOTOGRAPHS)
-
-        def get_next(self) -> dict[str, Floats] | None:
-            name = next(self._left, None)
-            return None if name is None else {"image": photograph(name, size)}
-
+    images = ({"image": photograph(name, size)} for name in PHOTOGRAPHS)
+    # The name of its method is onnxruntime's.
+    reader = type("Photographs", (CalibrationDataReader,), {"get_next": lambda _: next(images, None)})()
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.onnx")
-        quantize_static(model, path, Photographs(), per_channel=True)
+        quantize_static(model, path, reader, per_channel=True)
         return path.read_bytes()
 
 
 def first() -> Subject:
     """Compiled before anything is timed: the first build on a machine compiles the C library, too."""
-    return Subject("first", perceptron([(np.ones((2, 2)), np.ones(2))]), {"x": np.ones((1, 2), "f4")})
+    return Subject("first", perceptron([(np.ones((2, 2)), np.ones(2))]), {"x": np.ones((1, 2), "f4")}, native=False)
 
 
 def _classical(name: str) -> Subject:
     model, inputs = classical(name)
-    return Subject(name, model, {"X": inputs[:1]})
+    return Subject(name, model, {"X": inputs[:1]}, native=False)
 
 
 def _random(name: str, made: Callable[[], bytes], shape: tuple[int, ...]) -> Subject:

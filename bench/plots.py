@@ -19,8 +19,8 @@ from matplotlib import pyplot
 STYLE: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "sealedge", "font.size": 9, "axes.spines.top": False}
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """One plot of ratios, each with its quartiles and its bar."""
+def draw(rows: Sequence[Row], path: Path, scale: str = "linear") -> None:
+    """One plot of ratios, each with its quartiles and its bar. `scale` is linear or log."""
     with mpl.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.3 * len(rows)))
         places = range(len(rows))
@@ -29,6 +29,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         colours = [{True: "#3a7d44", False: "#b3402e", None: "#8a8f98"}[row.met] for row in rows]
         axes.barh(places, values, xerr=errors, color=colours, height=0.6, error_kw={"linewidth": 1})
         _mark_bars(axes, rows)
+        axes.set_xscale(scale)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_yticks(places, [row.name for row in rows])
         axes.invert_yaxis()
