@@ -137,7 +137,8 @@ def _binary(wiring: Wiring, node: Node, to: Quantised) -> Node | None:
 
 def _average(wiring: Wiring, node: Node, to: Quantised) -> Node | None:
     source = wiring.whole(node.inputs[0])
-    if source is None or len(wiring.values[source.name].shape) not in {3, 4}:
+    dilated = any(each != 1 for each in node.integers("dilations"))
+    if source is None or dilated or len(wiring.values[source.name].shape) not in {3, 4}:
         return None
     given = (source.name, source.scale, wiring.zero(source), to.scale, wiring.zero(to))
     return Node(f"QLinear{node.operator}", given, (), node.attributes, version=node.version)

@@ -108,7 +108,16 @@ def test_sums_products_means_and_joined_tensors() -> None:
     pool = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
     written.output(written.quanta(written.node("AveragePool", y, count_include_pad=1, **pool), 0.0237, 0, "int8"))
     written.output(written.quanta(written.node("AveragePool", y, count_include_pad=0, **pool), 0.0237, 0, "int8"))
-    kinds = {"QLinearAdd", "QLinearMul", "QLinearConcat", "qlinear_average_pool", "qlinear_global_average_pool"}
+    dilated = written.node("AveragePool", y, kernel_shape=[2, 2], dilations=[2, 3])
+    written.output(written.quanta(dilated, 0.0237, 0, "int8"))
+    kinds = {
+        "average_pool",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearConcat",
+        "qlinear_average_pool",
+        "qlinear_global_average_pool",
+    }
     assert kinds <= written.operators()
     written.check(differing=0.02)
 
