@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import models_accuracy
 from bench.bars import MODEL_BARS, bar_of
 from bench.models import RESULTS
+from bench.models_packages import brain
 from bench.models_report import BEGIN, END, PAGE, PLOT, report, short_table, with_table
 from bench.models_rows import Module, Results, model_row, read, write
+from bench.models_subjects import first
 from bench.models_timed import Built, in_turn, wide_runtime
 from bench.table import figure
 from protocol.errors import ConfigurationError
@@ -70,9 +73,8 @@ def test_the_committed_report_is_that_of_the_committed_results() -> None:
 
 @pytest.mark.slow
 def test_a_subject_is_compared_with_what_it_should_be() -> None:
-    subjects = pytest.importorskip("bench.models_subjects", reason="needs skl2onnx's and scikit-learn's packages")
     runtime = wide_runtime()
-    built = Built(subjects.first(), runtime)
+    built = Built(first(), runtime)
     assert built.max_error() < 1e-6
     assert built.reference_error() < 1e-6
     runtime.close()
@@ -83,10 +85,9 @@ def test_a_subject_is_compared_with_what_it_should_be() -> None:
     "name", ["patients_right", "brains_right", "speech_right", "faces_right", "digits_right", "coffee"]
 )
 def test_as_many_answers_are_right_as_are_asked(name: str) -> None:
-    accuracy = pytest.importorskip("bench.models_accuracy")
     runtime = wide_runtime()
     try:
-        row = getattr(accuracy, name)(runtime)
+        row = getattr(models_accuracy, name)(runtime)
     except (ConfigurationError, ImportError) as missing:
         pytest.skip(str(missing))
     finally:
@@ -96,9 +97,8 @@ def test_as_many_answers_are_right_as_are_asked(name: str) -> None:
 
 @pytest.mark.slow
 def test_eeg_is_means_of_the_signals() -> None:
-    packages = pytest.importorskip("bench.models_packages")
     try:
-        inputs, labels = packages.brain("TEST")
+        inputs, labels = brain("TEST")
     except ConfigurationError as missing:
         pytest.skip(str(missing))
     assert (inputs.shape, inputs.dtype, labels.shape) == ((293, 168), np.float32, (293,))
