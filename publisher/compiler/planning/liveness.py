@@ -12,10 +12,12 @@ VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identit
 _IN_PLACE: Final = """
 fused Abs Add And BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu Clip Cos Div Elu Erf Exp Floor Gelu HardSigmoid
 HardSwish LeakyRelu Log Max Mean Min Mish Mul Neg Not Or PRelu Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus
-Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu Xor QLinearAdd QLinearMul quantised.lookup
+Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu Xor
 """
 IN_PLACE: Final = frozenset(_IN_PLACE.split())
 """Operators that read each element of an input of the output's shape and type just before they write it there."""
+QUANTA_IN_PLACE: Final = frozenset({"QLinearAdd", "QLinearMul", "quantised.lookup"})
+"""Those of quanta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def shared(graph: Graph) -> dict[str, str]:
 
 def _operand(node: Node, graph: Graph, free: set[str], roots: Mapping[str, str]) -> str:
     """An input in whose place the only output may be computed, or ""."""
-    if node.operator not in IN_PLACE or len(node.outputs) != 1:
+    if node.operator not in IN_PLACE | QUANTA_IN_PLACE or len(node.outputs) != 1:
         return ""
     out = graph.values[node.outputs[0]]
     for name in node.inputs:

@@ -13,6 +13,7 @@ from onnx import NodeProto, helper
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing import import_model
 from publisher.compiler.planning import planned
+from publisher.compiler.planning.liveness import QUANTA_IN_PLACE, shared
 from tests.support.compiling import compiled, model_of
 
 Array = NDArray[Any]
@@ -175,6 +176,20 @@ def test_bytes_are_interpolated_as_reals() -> None:
     written.output(written.node("DequantizeLinear", wider, *given))
     assert [node.operator for node in written.graph().nodes].count("Cast") == 2
     written.check()
+
+
+def test_quanta_are_computed_in_the_place_of_an_operand() -> None:
+    """Of values that nobody else reads: as the left operand, as the right one, and of a function."""
+    written = Written(x=image(3, 41), y=image(3, 41))
+    x, y = written.quanta("x", 0.06, 131), written.quanta("y", 0.03, -5, "int8")
+    first = written.quanta(written.node("Add", x, y), 0.0713, 120)
+    second = written.quanta(written.node("Mul", y, first), 0.0713, 120)
+    written.output(written.quanta(written.node("Tanh", second), 0.0079, 120))
+    graph = written.graph()
+    in_place = {node.outputs[0] for node in graph.nodes if node.operator in QUANTA_IN_PLACE}
+    assert len(in_place) == 3
+    assert in_place <= shared(graph).keys()
+    written.check(0.0713, differing=0.03)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
