@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "enrol": "Add a party to a fleet.",
     "tee": "Enrol an agent's TPM: who its machine is, proven.",
     "broker": "Run a broker on this machine, for trials.",
+    "share": "Configure one mosquitto for several fleets.",
     "verifier": "Run the verifier: challenge enclaves, appraise their evidence.",
     "build": "Compile an ONNX model to a WebAssembly module, and check it.",
     "run": "Run a module on this machine, as an enclave would.",

@@ -68,6 +68,16 @@ class Mosquitto:
             time.sleep(0.02)
         return self
 
+    def save(self) -> None:
+        """Write sessions and messages now, which mosquitto does by itself every two seconds (autosave_interval)."""
+        saved = self.folder / "data" / "mosquitto.db"
+        before = saved.stat().st_mtime_ns if saved.exists() else 0
+        self.process.send_signal(signal.SIGUSR1)
+        until = time.monotonic() + 10
+        while not saved.exists() or saved.stat().st_mtime_ns == before:
+            assert time.monotonic() < until, "mosquitto does not save"
+            time.sleep(0.01)
+
     def kill(self) -> None:
         """As kill -9 does: nothing is saved."""
         self.process.send_signal(signal.SIGKILL)

@@ -155,7 +155,7 @@ def test_an_account_that_may_not_talk_fails_in_one_line(mosquitto: Embedded, mon
 def test_what_every_fleet_sends_is_needed() -> None:
     assert {each.name for each in FEATURES if each.kind == NEEDED} == {
         "properties",
-        "wildcards",
+        "wildcard-filters",
         "retained",
         "payload-128k",
     }

@@ -13,7 +13,7 @@ from broker.settings import ConnectionSettings
 from protocol.errors import ConfigurationError
 from schemas.kinds import Role
 from schemas.topics import FleetTopics
-from sealedge.cli.shared_broker import command
+from sealedge.cli.share import command
 from sealedge.operations.broker_conformance.client import Asked, Client
 from sealedge.operations.broker_conformance.fleets import check_fleets
 from sealedge.operations.broker_shared import share
@@ -27,7 +27,7 @@ ATTEMPTS = ("read", "write", "will", "queue", "session")
 
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, Fleet]]:
-    """Both on one mosquitto, configured by `python -m sealedge.cli.shared_broker`."""
+    """Both on one mosquitto, configured by `sealedge share`."""
     folder = tmp_path_factory.mktemp("shared")
     plant, farm = made_with_tls(folder, "plant"), made_with_tls(folder, "farm")
     target = str(folder / "shared")

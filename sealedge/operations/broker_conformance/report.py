@@ -42,7 +42,7 @@ FEATURES: Final = (
         "sealedge does not work here: use another broker",
     ),
     Feature(
-        "wildcards",
+        "wildcard-filters",
         messages.wildcards_match,
         NEEDED,
         "one verifier and publisher for all agents",
