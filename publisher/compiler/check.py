@@ -7,7 +7,7 @@ of Sigmoid, Softmax and Tanh have their whole range for that, whichever part of 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -59,11 +59,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class OutputError:
-    """The largest relative error of one output, and for inputs of which kind."""
+    """The largest relative error of one output, and for inputs of which kind.
+
+    `same`: the reference answered all inputs alike, so that the error says little.
+    """
 
     name: str
     error: float
     kind: str
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,10 @@ def merged(checks: Sequence[Checked]) -> Checked:
     """Several checks of one model as one: the worst error of each output, and the samples of all."""
     kinds = sorted({kind for each in checks for kind in each.compared}, key=[*_INTEGERS, "sample"].index)
     compared = {kind: sum(each.compared.get(kind, 0) for each in checks) for kind in kinds}
-    worst = [max(each, key=lambda one: one.error) for each in zip(*(each.errors for each in checks), strict=True)]
+    worst = [
+        replace(max(each, key=lambda one: one.error), same=all(one.same for one in each))
+        for each in zip(*(each.errors for each in checks), strict=True)
+    ]
     tolerance, skipped = max(each.tolerance for each in checks), sum(each.skipped for each in checks)
     return Checked(tuple(worst), tolerance, compared, skipped, checks[0].measure)
 
@@ -188,13 +195,23 @@ def _scale(values: NDArray[np.float64]) -> float:
 def _worst(
     name: str, number: int, pairs: Mapping[str, list[tuple[Arrays, Arrays]]], whole_range: float, norm: Norm
 ) -> OutputError:
-    every = _flat([wanted[number] for each in pairs.values() for wanted, _ in each])
+    wanted = [each[number] for pair in pairs.values() for each, _ in pair]
+    every, same = _flat(wanted), _all_same(wanted)
     least = max(_scale(every[np.isfinite(every)]), whole_range) / 100
     errors = [
-        OutputError(name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each], least, norm), kind)
+        OutputError(
+            name, relative_error([a[number] for a, _ in each], [b[number] for _, b in each], least, norm), kind, same
+        )
         for kind, each in pairs.items()
     ]
     return max(errors, key=lambda each: each.error)
+
+
+def _all_same(answers: Sequence[NDArray[Any]]) -> bool:
+    first, *rest = answers
+    return (
+        len(rest) > 0 and first.size > 0 and all(np.array_equal(_flat([first]), _flat([each]), True) for each in rest)
+    )
 
 
 def _drawn(kind: str, value: Value, random: np.random.Generator) -> NDArray[Any]:

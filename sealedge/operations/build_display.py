@@ -82,6 +82,12 @@ def notes(built: Built) -> list[str]:
             "the model is quantised: it may differ by twice what onnxruntime's own two ways to compute it differ by, "
             f"here {built.tried.checked.tolerance:.3g}, taken as the {built.tried.checked.measure}"
         )
+    for spec, each in zip(built.description.outputs, built.tried.checked.errors, strict=True):
+        if each.same:
+            found.append(
+                f"the output {spec.name} was the same whatever went in, which checks little: give inputs that it "
+                "depends on with --sample"
+            )
     program = built.compiled.program
     if program.input_bytes > MAX_MESSAGE - ENVELOPE_BYTES:
         found.append(

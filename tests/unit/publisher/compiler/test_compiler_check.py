@@ -14,6 +14,7 @@ from publisher.compiler.check import (
     Arrays,
     Sample,
     check,
+    merged,
     random_samples,
     relative_error,
     require,
@@ -96,6 +97,17 @@ def test_whichever_sample_differs_is_found(place: int, change: float) -> None:
     with pytest.raises(MismatchError, match="answers otherwise"):
         require(checked)
     require(check(samples, lambda inputs: inputs, lambda inputs: inputs, ["y"]))
+
+
+@pytest.mark.parametrize("number", [0.0, 3.0, float("nan")])
+def test_an_output_that_no_input_changes_is_known(number: float) -> None:
+    samples = random_samples([INPUTS[0]])
+    still = check(samples, always(array(number, 1)), always(array(number, 1)), ["y"])
+    moving = check(samples, lambda inputs: inputs, lambda inputs: inputs, ["y"])
+    assert still.errors[0].same
+    assert not moving.errors[0].same
+    assert not merged([still, moving]).errors[0].same
+    assert not check(samples[:1], lambda inputs: inputs, lambda inputs: inputs, ["y"]).errors[0].same
 
 
 def test_the_worst_of_several_outputs_is_named() -> None:
