@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from broker.settings import ConnectionSettings
 from protocol.errors import MalformedError
 from sealedge.cli.application import main
 from sealedge.operations.broker_conformance import messages, sessions
-from sealedge.operations.broker_conformance.client import Client, Heard
+from sealedge.operations.broker_conformance.client import Asked, Client, Heard
 from sealedge.operations.broker_conformance.properties import (
     CORRELATION,
     MESSAGE_EXPIRY,
@@ -143,6 +145,36 @@ def test_every_trial_ends_in_a_verdict_whatever_answers(answer: bytes) -> None:
             verdicts = [judged(feature.trial, trial) for feature in FEATURES]
         thread.join()
     assert not any(verdict.holds for verdict in verdicts)
+
+
+def test_a_broker_that_sends_without_end_is_left() -> None:
+    flood = b"\xd0\x00" * 65_536
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"\x20\x03\x00\x00\x00")
+                while True:
+                    connection.sendall(flood)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = Client(ConnectionSettings(url=f"mqtt://127.0.0.1:{server.getsockname()[1]}"), "c", Asked())
+        with pytest.raises(MalformedError, match="more than anybody asked for"):
+            client.hear()
+        client.vanish()
+        thread.join()
+
+
+@given(st.integers(0x30, 0x3D), st.binary(max_size=64))
+def test_any_publish_is_heard_or_malformed(first: int, body: bytes) -> None:
+    client = Client.__new__(Client)
+    client.acknowledges = False
+    client._heard = deque()
+    with suppress(MalformedError):
+        client._take_untrusted(first, body)
+        assert len(client._heard) == 1
 
 
 def test_an_account_that_may_not_talk_fails_in_one_line(mosquitto: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ WAIT_SECONDS: Final = 5.0
 """For an answer that must come."""
 
 MAX_PACKET: Final = 4 << 20
+MAX_HELD: Final = 64 << 20
+"""Bytes that a client keeps before it is asked for them, with 1 KiB for each packet."""
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _DISCONNECT = 1, 2, 3, 4, 8, 9, 14
 _CLEAN, _WILL, _WILL_QOS1, _PASSWORD, _USERNAME = 0x02, 0x04, 0x08, 0x40, 0x80
@@ -80,6 +82,7 @@ class Client:
         self._heard: deque[Heard] = deque()
         self._answers: deque[tuple[int, bytes]] = deque()
         self._last = 0
+        self._held = 0
         self._stream = _stream(settings)
         try:
             self._send(_CONNECT << 4, _connect(settings, identifier, asked))
@@ -164,6 +167,9 @@ class Client:
         if first is None:
             return False
         body = self._body_untrusted(time.monotonic() + WAIT_SECONDS)
+        self._held += len(body) + 1024
+        if self._held > MAX_HELD:
+            raise MalformedError("the broker sends more than anybody asked for")
         if first[0] >> 4 == _PUBLISH:
             self._take_untrusted(first[0], body)
         elif first[0] >> 4 == _DISCONNECT:
