@@ -18,7 +18,8 @@ from broker.settings import ConnectionSettings
 from protocol.errors import MalformedError
 from sealedge.cli.application import main
 from sealedge.operations.broker_conformance import messages, sessions
-from sealedge.operations.broker_conformance.client import Asked, Client, Heard
+from sealedge.operations.broker_conformance.client import Client, Heard
+from sealedge.operations.broker_conformance.opening import Asked
 from sealedge.operations.broker_conformance.properties import (
     CORRELATION,
     MESSAGE_EXPIRY,
@@ -36,6 +37,7 @@ LACKS = {
 }
 
 
+@pytest.mark.slow
 def test_what_the_embedded_brokers_lack_is_found_and_nothing_else(shared_broker: Embedded) -> None:
     checks = list(check_conformance(ConnectionSettings(url=shared_broker.url), "doctor"))
     assert [check.name for check in checks] == [f"broker-{feature.name}" for feature in FEATURES]

@@ -13,9 +13,10 @@ from broker.settings import ConnectionSettings
 from protocol.errors import ConfigurationError
 from schemas.kinds import Role
 from schemas.topics import FleetTopics
-from sealedge.cli.share import command
-from sealedge.operations.broker_conformance.client import Asked, Client
+from sealedge.cli.application import program
+from sealedge.operations.broker_conformance.client import Client
 from sealedge.operations.broker_conformance.fleets import check_fleets
+from sealedge.operations.broker_conformance.opening import Asked
 from sealedge.operations.broker_shared import share
 from sealedge.operations.fleet import Fleet, FleetFolder
 from sealedge.operations.init import FleetPlan, create_fleet
@@ -24,6 +25,8 @@ from tests.brokers.certified_fleet import Mosquitto, made_with_tls
 
 ATTEMPTS = ("read", "write", "will", "queue", "session")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, Fleet]]:
@@ -31,7 +34,7 @@ def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, Fl
     folder = tmp_path_factory.mktemp("shared")
     plant, farm = made_with_tls(folder, "plant"), made_with_tls(folder, "farm")
     target = str(folder / "shared")
-    written = CliRunner().invoke(command, [target, str(plant.folder.directory), str(farm.folder.directory)])
+    written = CliRunner().invoke(program, ["share", target, str(plant.folder.directory), str(farm.folder.directory)])
     assert written.exit_code == 0, written.output
     ports = [each.description.address.port for each in (plant, farm)]
     mosquitto = Mosquitto(folder / "shared", *ports).start()

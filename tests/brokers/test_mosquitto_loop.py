@@ -17,6 +17,8 @@ from sealedge.operations.settings import access_of
 from tests.brokers.certified_fleet import CertifiedFleet, Mosquitto, made_with_tls
 from tests.support import world as world_module
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[CertifiedFleet, Mosquitto]]:

@@ -93,9 +93,9 @@ def random_model(seed: int, most: int = 9) -> RandomModel:
     return RandomModel(seed, model, draft.inputs, list(answers.values()))
 
 
-def random_models(seeds: Sequence[int]) -> Iterator[RandomModel]:
+def random_models(seeds: Sequence[int], most: int = 9) -> Iterator[RandomModel]:
     """One for each seed."""
-    return map(random_model, seeds)
+    return (random_model(seed, most) for seed in seeds)
 
 
 def _draft(rng: Random) -> Draft:

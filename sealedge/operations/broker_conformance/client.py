@@ -4,8 +4,6 @@ The links of sealedge are well-behaved clients of `broker.client`; what they rel
 One thread: a client reads when it is asked what it hears. Every wait has an end.
 """
 
-import socket
-import ssl
 import struct
 import time
 from collections import deque
@@ -14,11 +12,8 @@ from typing import Final
 
 from broker.settings import ConnectionSettings
 from protocol.errors import MalformedError, TransportError
+from sealedge.operations.broker_conformance.opening import WAIT_SECONDS, Asked, connect_packet, connected, why
 from sealedge.operations.broker_conformance.properties import (
-    MAXIMUM_PACKET,
-    RECEIVE_MAXIMUM,
-    SESSION_EXPIRY,
-    WILL_DELAY,
     Properties,
     Reader,
     packed,
@@ -27,36 +22,11 @@ from sealedge.operations.broker_conformance.properties import (
     variable,
 )
 
-WAIT_SECONDS: Final = 5.0
-"""For an answer that must come."""
-
 MAX_PACKET: Final = 4 << 20
 MAX_HELD: Final = 64 << 20
 """Bytes that a client keeps before it is asked for them, with 1 KiB for each packet."""
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _DISCONNECT = 1, 2, 3, 4, 8, 9, 14
-_CLEAN, _WILL, _WILL_QOS1, _PASSWORD, _USERNAME = 0x02, 0x04, 0x08, 0x40, 0x80
-_KEEPALIVE: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker shall say for a client that vanishes, after `delay` seconds (§3.1.2.5, §3.1.3.2.2)."""
-
-    topic: str
-    payload: bytes
-    delay: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a client asks for in its CONNECT. Times in seconds, sizes in bytes; 0 leaves a limit out."""
-
-    clean: bool = True
-    session_expiry: int = 0
-    receive_maximum: int = 0
-    maximum_packet: int = 0
-    will: Will | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +53,9 @@ class Client:
         self._answers: deque[tuple[int, bytes]] = deque()
         self._last = 0
         self._held = 0
-        self._stream = _stream(settings)
+        self._stream = connected(settings)
         try:
-            self._send(_CONNECT << 4, _connect(settings, identifier, asked))
+            self._send(_CONNECT << 4, connect_packet(settings, identifier, asked))
             body = self._answer(_CONNACK)
             _check_accepted(body)
         except BaseException:
@@ -148,7 +118,7 @@ class Client:
             self._stream.settimeout(WAIT_SECONDS)
             self._stream.sendall(bytes([first]) + variable(len(body)) + body)
         except OSError as error:
-            raise TransportError(f"the broker ended the connection: {_why(error)}") from None
+            raise TransportError(f"the broker ended the connection: {why(error)}") from None
 
     def _answer(self, kind: int) -> bytes:
         """The next packet of this kind. Requests go one at a time: there is no other that it could be for."""
@@ -221,46 +191,9 @@ class Client:
         except TimeoutError:
             return None
         except OSError as error:
-            raise TransportError(f"the broker ended the connection: {_why(error)}") from None
+            raise TransportError(f"the broker ended the connection: {why(error)}") from None
 
 
 def _check_accepted(connack: bytes) -> None:
     if len(connack) < 2 or connack[1] != 0:
         raise TransportError(f"the broker refuses a client (0x{connack[1:2].hex()})")
-
-
-def _stream(settings: ConnectionSettings) -> socket.socket:
-    address = settings.address
-    context = settings.tls_context()
-    try:
-        plain = socket.create_connection((address.host, address.port), WAIT_SECONDS)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return plain if context is None else _wrapped(plain, context, address.host)
-    except OSError as error:
-        raise TransportError(f"{address} cannot be reached: {_why(error)}") from None
-
-
-def _wrapped(plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
-    try:
-        return context.wrap_socket(plain, server_hostname=host)
-    except OSError:
-        plain.close()
-        raise
-
-
-def _connect(settings: ConnectionSettings, identifier: str, asked: Asked) -> bytes:
-    """§3.1, with the account of the settings."""
-    password, will = settings.read_password(), asked.will
-    flags = _CLEAN * asked.clean | _USERNAME * bool(settings.username) | _PASSWORD * bool(password)
-    flags |= (_WILL | _WILL_QOS1) * (will is not None)
-    limits = ((RECEIVE_MAXIMUM, asked.receive_maximum), (MAXIMUM_PACKET, asked.maximum_packet))
-    properties = ((SESSION_EXPIRY, asked.session_expiry), *(each for each in limits if each[1]))
-    body = string(b"MQTT") + bytes([5, flags]) + struct.pack(">H", _KEEPALIVE) + packed(properties)
-    body += string(identifier.encode())
-    if will is not None:
-        body += packed(((WILL_DELAY, will.delay),)) + string(will.topic.encode()) + string(will.payload)
-    return body + b"".join(string(each.encode()) for each in (settings.username, password) if each)
-
-
-def _why(error: OSError) -> str:
-    return getattr(error, "verify_message", None) or error.strerror or type(error).__name__

@@ -13,8 +13,9 @@ from broker.settings import ConnectionSettings
 from protocol.errors import RemoteError, TransportError
 from protocol.party import Randomness
 from schemas.topics import FleetTopics
-from sealedge.operations.broker_conformance.client import Asked, Client, Will
+from sealedge.operations.broker_conformance.client import Client
 from sealedge.operations.broker_conformance.messages import may_talk
+from sealedge.operations.broker_conformance.opening import Asked, Will
 from sealedge.operations.broker_conformance.sessions import KEPT
 from sealedge.operations.broker_conformance.trial import SILENCE_SECONDS, Trial, Verdict, is_silent, judged
 from sealedge.operations.doctor import Check, Level

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from sealedge.operations.broker_conformance.client import Asked, Heard
+from sealedge.operations.broker_conformance.client import Heard
+from sealedge.operations.broker_conformance.opening import Asked
 from sealedge.operations.broker_conformance.properties import (
     CONTENT_TYPE,
     CORRELATION,

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from sealedge.operations.broker_conformance.client import Asked, Client, Will
+from sealedge.operations.broker_conformance.client import Client
+from sealedge.operations.broker_conformance.opening import Asked, Will
 from sealedge.operations.broker_conformance.trial import SILENCE_SECONDS, Trial, Verdict, is_silent, wait
 
 KEPT: Final = Asked(clean=False, session_expiry=60)

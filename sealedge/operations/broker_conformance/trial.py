@@ -10,7 +10,8 @@ from broker.acl import doctor_topics
 from broker.settings import ConnectionSettings
 from protocol.errors import RemoteError, TransportError
 from protocol.party import Randomness
-from sealedge.operations.broker_conformance.client import Asked, Client
+from sealedge.operations.broker_conformance.client import Client
+from sealedge.operations.broker_conformance.opening import Asked
 
 SILENCE_SECONDS: Final = 0.5
 """How long nothing must come, where nothing may come."""
