@@ -13,6 +13,7 @@ from concurrent.futures import Future
 
 from broker.clock import Clock, SteadyClock
 from broker.connection import Connection
+from broker.heartbeat import Heartbeat
 from broker.notes import Note, noted
 from broker.records import Answered, Arrived, Discarded, Lost, Opened, Record, Refused, Returned, Taken
 from broker.retrying import Retrying
@@ -39,7 +40,7 @@ class Link:
     with what the link notes itself (`broker.notes`). `strict` lets exceptions of the party escape from `run`.
 
     Raises:
-        ConfigurationError: the settings name a password or TLS file that cannot be used.
+        ConfigurationError: the settings name a password or TLS file, or a heartbeat file, that cannot be used.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Link:
         self._stepping = Stepping(party, self._connection, settings, clock or SteadyClock(), listener, strict=strict)
         self._submissions = Submissions()
         self._retrying = Retrying(settings, jitter)
+        self._heartbeat = None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file)
         self._party = party
         self._most_together = MOST_TOGETHER if takes_many(party) else 1
         self._next_attempt = 0.0
@@ -108,6 +110,8 @@ class Link:
         self._handle_records()
         self._expire()
         self._stepping.flush()
+        if self._heartbeat is not None and self._connection.is_open:
+            self._heartbeat.beat()
         if self._stops and self._leave_until is None:
             self._leave_until = time.monotonic() + self._settings.flush_timeout
             self._stepping.step("leaving", self._party.leaving)

@@ -73,7 +73,7 @@ class ConnectionSettings:
 
     `network_tries` and `refusal_tries` say after how many failed connects in a row `Link.run` gives up: for ever
     (None) while the network is down, soon when the broker says no. Files are read once, when a link is
-    made.
+    made; `heartbeat_file` is written while it is connected (`broker.heartbeat`).
 
     Raises:
         ConfigurationError: a bad URL, a file that is not there, or settings that contradict each other.
@@ -86,6 +86,7 @@ class ConnectionSettings:
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    heartbeat_file: Path | None = None
     keepalive: int = 30
     session_expiry: int = 3600
     will_delay: int = 5

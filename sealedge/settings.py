@@ -42,6 +42,7 @@ class BrokerSettings(BaseModel):
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    heartbeat_file: Path | None = None
     keepalive: int = 30
     session_expiry: int = 3600
 
