@@ -40,7 +40,7 @@ class Heartbeat:
         self._due = now + BEAT_SECONDS
         # A full disk shows as a heart that stopped; the party goes on without.
         with contextlib.suppress(OSError):
-            self._write(f"{now:{LENGTH}.3f}".encode())
+            self._write(f"{now!r:>{LENGTH}}".encode())
 
     def _write(self, beat: bytes) -> None:
         """In place and of one length: whoever reads meanwhile finds the beat before or this one."""
