@@ -9,13 +9,14 @@ A hardware TEE measures the whole image, these with it; here a host measures its
 
 import hashlib
 import importlib.machinery
-import importlib.metadata
+import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edge_agent.installed import Installed, installed
 from protocol.cbor import encode
 from protocol.errors import ConfigurationError
 from protocol.messages import DOMAIN, digest
@@ -38,6 +39,7 @@ DISTRIBUTIONS: Final = (
 
 _CODE: Final = (*importlib.machinery.all_suffixes(), ".so", ".dylib", ".dll")
 _CACHE: Final = "__pycache__"
+_READ_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Measurement:
     entries: tuple[tuple[str, str], ...]
 
 
-def measure(root: Path | None = None, distributions: Iterable[str] = DISTRIBUTIONS) -> Measurement:
+def measure(root: Path | None = None, distributions: Sequence[str] = DISTRIBUTIONS) -> Measurement:
     """Measure the installation in `root` (this one's own by default): the same files give the same digest anywhere.
 
     Raises `ConfigurationError` for a file that cannot be read, or a distribution that is not installed.
@@ -56,46 +58,52 @@ def measure(root: Path | None = None, distributions: Iterable[str] = DISTRIBUTIO
     root = root or Path(__file__).parent.parent
     entries = [("python", f"{platform.python_implementation().lower()} {platform.python_version()}")]
     try:
-        entries += [(path.relative_to(root).as_posix(), _sha256(path)) for path in _sources(root)]
-        entries += [_measure_distribution(name) for name in distributions]
+        entries += _listing(root, _sources(root))
+        entries += [_measure_distribution(each) for each in installed(distributions)]
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: cannot be measured: {error.strerror}") from error
     ordered = tuple(sorted(entries))
     return Measurement(digest(encode([DOMAIN, "measurement", ordered])), ordered)
 
 
-def _sources(root: Path) -> Iterator[Path]:
+def _sources(root: Path) -> Iterator[str]:
     for name in SOURCES:
-        found = list(_code_in(root / name))
+        found = list(_code_in(str(root / name)))
         if not found:
             raise ConfigurationError(f"{root / name}: there is nothing to measure")
         yield from found
 
 
-def _measure_distribution(name: str) -> tuple[str, str]:
-    try:
-        found = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        raise ConfigurationError(f"the distribution {name} is not installed") from None
-    base = Path(str(found.locate_file("")))
-    paths = {path for top in _tops(found) for path in _code_in(base / top)}
-    listing = [(path.relative_to(base).as_posix(), _sha256(path)) for path in sorted(paths)]
-    return f"{name}=={found.version}", digest(encode(listing)).hex()
+def _measure_distribution(found: Installed) -> tuple[str, str]:
+    """Its folders are walked, since an added file would not be in its record."""
+    paths = {path for top in found.tops for path in _code_in(str(found.folder / top))}
+    listing = _listing(found.folder, sorted(paths, key=Path))
+    return f"{found.name}=={found.version}", digest(encode(listing)).hex()
 
 
-def _tops(found: importlib.metadata.Distribution) -> set[str]:
-    """The top-level folders and modules that it installed: walked, since an added file would not be in its record."""
-    tops = {path.parts[0] for path in found.files or () if path.parts[0] != ".."}
-    return {top for top in tops if not top.endswith(".dist-info") and top != _CACHE}
+def _listing(base: Path, paths: Iterable[str]) -> list[tuple[str, str]]:
+    start = len(str(base)) + 1
+    return [(path[start:].replace(os.sep, "/"), _sha256(path)) for path in paths]
 
 
-def _code_in(path: Path) -> Iterator[Path]:
-    """The importable files at or below a path, without the cache of compiled ones."""
-    for each in path.rglob("*") if path.is_dir() else (path,):
-        if each.name.endswith(_CODE) and _CACHE not in each.parts and each.is_file():
-            yield each
+def _code_in(path: str) -> Iterator[str]:
+    """Importable files at or below a path, without the cache of compiled ones; links to folders are not followed."""
+    if not Path(path).is_dir():
+        if path.endswith(_CODE) and Path(path).is_file():
+            yield path
+        return
+    with os.scandir(path) as entries:
+        for each in entries:
+            if each.is_dir(follow_symlinks=False):
+                if each.name != _CACHE:
+                    yield from _code_in(each.path)
+            elif each.name.endswith(_CODE) and each.is_file():
+                yield each.path
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: str) -> str:
+    found = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:
+        while part := file.read(_READ_BYTES):
+            found.update(part)
+    return found.hexdigest()
