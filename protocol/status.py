@@ -62,9 +62,9 @@ class StatusBoard:
         """A new connection: birth and death share a new number, greater than any before, also across restarts."""
         self.sequence = max(self.sequence + 1, int(now * 1000))
 
-    def count(self, what: str) -> None:
-        """Count one thing received or done."""
-        self.counts[what] += 1
+    def count(self, what: str, number: int = 1) -> None:
+        """Count things received or done."""
+        self.counts[what] += number
         self._changed = True
 
     def refuse(self, refusal: Refusal, topic: str) -> None:

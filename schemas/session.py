@@ -80,7 +80,8 @@ class Receipt(Message):
     """Signed by the enclave: what was computed, from what, by which module, under which attestation result.
 
     Inputs and outputs stand as salted commitments, so that a receipt shown to others gives neither away. `carried`
-    is there where the model's manifest has `state`.
+    is there where the model's manifest has `state`, `delivered` where a session has recipients: how many of its
+    results they were sent before this one.
     """
 
     fleet: Name = at(1)
@@ -98,6 +99,7 @@ class Receipt(Message):
     session: Identifier = at(13)
     sender: Digest = at(14)
     carried: CarriedState | None = at(15, None)
+    delivered: Counter | None = at(16, None)
 
 
 class InferenceResult(Message):

@@ -16,6 +16,7 @@ from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.inference import refuse
 from edge_agent.enclave.loading import Loader
 from edge_agent.enclave.models import ModelShelf
+from edge_agent.enclave.repeating import LastResults
 from edge_agent.enclave.sealed_cache import SealedCache
 from edge_agent.enclave.sessions import Session, SessionTable
 from edge_agent.enclave.terms import accept, check_passport, check_terms, recipients_of
@@ -83,6 +84,7 @@ class Enclave(Desk):
         self._one_shots = SessionTable(kept, max(1, kept // 4), self._answers)
         carrying = Carrying(self._sessions)
         self._computing = Computing(trust, self._attesting, self._models, carrying, self.key, randomness, workers)
+        self._last_results = LastResults()
         self._floor = 0.0
         topics = self.topics
         self._routes = {
@@ -156,7 +158,8 @@ class Enclave(Desk):
 
     def _connected(self, now: float) -> Sequence[Event]:
         now = self._time(now)
-        return [] if self._passport(now) is not None else [self._attesting.ask("birth", now)]
+        asked = [] if self._passport(now) is not None else [self._attesting.ask("birth", now)]
+        return [*asked, *self._last_results.connected(now)]
 
     def _handle(self, delivery: Delivery, now: float) -> Sequence[Event]:
         route = self._routes.get(delivery.topic)
@@ -169,7 +172,8 @@ class Enclave(Desk):
 
     def _deadline(self) -> float | None:
         at_once = self._floor if self._computing.waiting else None
-        due = (at_once, self._attesting.ask_at, self._attesting.ends_at, self._models.deadline)
+        attesting, said = self._attesting, self._last_results
+        due = (at_once, attesting.ask_at, attesting.ends_at, self._models.deadline, said.due)
         return min((each for each in due if each is not None), default=None)
 
     def _due(self, now: float) -> Sequence[Event]:
@@ -185,13 +189,15 @@ class Enclave(Desk):
             events.append(self._attesting.ask("lease-ended" if passport is None else "again", now))
         events += self._models.expire(passport, now)
         self._sessions.erase_carried(self._models.holds)
-        return events
+        return [*events, *self._last_results.expire(now)]
 
     def _revoked(self, now: float) -> Sequence[Event]:
         events = self._models.erase_revoked()
         erased = self._sessions.erase_revoked(self.trust) + self._one_shots.erase_revoked(self.trust)
         if erased:
             events.append(Noted("sessions-erased", {"count": erased}))
+        if erased or self._passport(now) is None:
+            self._last_results.forget()
         if self._passport(now) is None:
             events += self._models.erase_all("revoked")
             self._erase_all()
@@ -327,6 +333,7 @@ class Enclave(Desk):
         for asked, end in self._computing.turn(now):
             if isinstance(end, tuple):
                 self._remember(asked, end)
+                self._last_results.add(end, asked.session.terms.reply_to, now)
                 self.board.count("answered")
                 events += end
             else:

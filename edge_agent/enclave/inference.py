@@ -56,6 +56,7 @@ def answer(
         session=session.terms.session,
         sender=session.sender.key.thumbprint,
         carried=None if carried is None else _committed(carried, salt),
+        delivered=session.delivered,
     )
     result = InferenceResult(
         request=request.request,
@@ -65,7 +66,10 @@ def answer(
         attestation_result=passport.document,
         sender=session.sender.name,
     )
-    return _publications(session, request, padded(result, 0 if request.padding is None else PAD))
+    found = _publications(session, request, padded(result, 0 if request.padding is None else PAD))
+    if session.delivered is not None:
+        session.delivered += 1
+    return found
 
 
 def refuse(session: Session, error: RemoteError | EnclaveError, correlation: bytes, now: float) -> Publication:

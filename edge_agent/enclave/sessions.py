@@ -42,6 +42,8 @@ class Session:
     is_over: bool = False
     """Whether it has ended, was replaced or erased: nothing more is computed in it."""
     is_one_shot: bool = False
+    delivered: int | None = None
+    """Results that its recipients were sent; None where there are none, and in a one-shot."""
     carried: Carried | None = field(default=None, repr=False)
     carried_requests: deque[bytes] = field(default_factory=lambda: deque(maxlen=WINDOW), repr=False)
     """The last ones that went into the state, and the sequence number of the newest."""
@@ -60,7 +62,10 @@ class Session:
         channel = Channel.of_enclave(terms.session, terms.secret)
         kept = terms.model_copy(update={"secret": b"", "recipients": (), "request": None})
         one_shot = terms.request is not None
-        return cls(digest(opening), sender, recipients, kept, channel, sealer, is_one_shot=one_shot)
+        delivered = None if sealer is None or one_shot else 0
+        return cls(
+            digest(opening), sender, recipients, kept, channel, sealer, is_one_shot=one_shot, delivered=delivered
+        )
 
     @property
     def model(self) -> str:

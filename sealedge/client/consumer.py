@@ -25,6 +25,7 @@ from schemas.model import Manifest
 from schemas.session import Receipt
 from sealedge.client.events import ResultReceived
 from sealedge.client.held import HeldResults
+from sealedge.client.missing import MissingResults
 from sealedge.client.results import ResultCheck, VerifiedResult, correlation_untrusted
 from sealedge.client.seen import SeenResults
 from sealedge.client.tensors import class_names_untrusted, sized_untrusted, split_outputs_untrusted
@@ -69,6 +70,7 @@ class ConsumerParty(Desk):
         self._manifests = ManifestBook(trust, store)
         self._seen = SeenResults(store, seen)
         self._held = HeldResults(store, models, self._seen)
+        self._missing = MissingResults(store)
         self._told_at: float | None = None
         topics = self.topics
         self._manifest_topics = {topics.manifest(model): model for model in models}
@@ -97,14 +99,16 @@ class ConsumerParty(Desk):
 
     def _connected(self, now: float) -> Sequence[Event]:
         self._held.begin(now)
+        self._missing.begin(now)
         return []
 
     def _deadline(self) -> float | None:
-        return min((each for each in (self._told_at, self._held.due) if each is not None), default=None)
+        due = (self._told_at, self._held.due, self._missing.due)
+        return min((each for each in due if each is not None), default=None)
 
     def _due(self, now: float) -> Sequence[Event]:
         self._remember_told()
-        return self._let_go_ready(now)
+        return [*self._let_go_ready(now), *self._tell_missing(self._missing.take(now), now)]
 
     def _leaving(self, now: float) -> Sequence[Event]:  # noqa: ARG002 - part of the interface
         self._remember_told()
@@ -119,12 +123,13 @@ class ConsumerParty(Desk):
     def _result_untrusted(self, delivery: Delivery, now: float) -> Sequence[Event]:
         verified, output = self._open_untrusted(delivery, now)
         receipt = verified.receipt
+        notes = self._tell_missing(self._missing.came(receipt, now), now)
         identifier = _identifier(receipt)
         if identifier in self._seen or identifier in self._held:
             self.board.count("duplicates")
-            return []
+            return notes
         self._seen.check(receipt.time)
-        notes = self._accept_version(receipt)
+        notes += self._accept_version(receipt)
         if self._lacks_manifest(receipt) and self._held.wants(receipt.model, receipt.version, len(delivery.payload)):
             self._held.hold(identifier, receipt.model, receipt.version, delivery, now)
             return notes
@@ -198,7 +203,15 @@ class ConsumerParty(Desk):
         except RemoteError:
             return ()
 
+    def _tell_missing(self, notes: list[Noted], now: float) -> list[Event]:
+        for note in notes:
+            self.board.count("missing", int(str(note.detail["count"])))
+            self._told_at = now
+        return [*notes]
+
     def _remember_told(self) -> None:
+        # Numbers first: what came and is not known to be seen is handed over again, and is not missing.
+        self._missing.write()
         self._seen.write()
         self._held.forget_taken()
         self._told_at = None

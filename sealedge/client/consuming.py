@@ -80,6 +80,15 @@ class Consumer(Running):
                 return False
             self._link.submit(lambda _party, _now: [])
 
+    @property
+    def missing(self) -> int:
+        """How many results sealed to this consumer did not come, since it was made: later ones show that they are lost.
+
+        The number of a result is signed by its enclave; a gap is told a minute after it was noticed, here and as the
+        event `results-missing`. One that comes after all is received as usual.
+        """
+        return self._party.board.counts["missing"]
+
     def _heard(self, event: Event) -> None:
         """In the link's thread, which waits while the backlog is full: the broker then waits, too."""
         if isinstance(event, ResultReceived):

@@ -17,7 +17,16 @@ Format = Literal["text", "json"]
 Fields = Mapping[str, str | int | float | bool | None]
 
 LOUD: Final = frozenset(
-    {"refused", "refused-by", "disconnected", "party-failed", "enclave-crashed", "attester-failed", "model-withheld"}
+    {
+        "refused",
+        "refused-by",
+        "disconnected",
+        "party-failed",
+        "enclave-crashed",
+        "attester-failed",
+        "model-withheld",
+        "results-missing",
+    }
 )
 """What is written even where only refusals and faults are asked for."""
 

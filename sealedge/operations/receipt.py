@@ -57,6 +57,7 @@ class CheckedReceipt:
             "sender_key": receipt.sender.hex(),
             "time": receipt.time,
             **({} if receipt.carried is None else {"step": receipt.carried.step}),
+            **({} if receipt.delivered is None else {"delivered": receipt.delivered}),
             "verifier": result.verifier,
             "measurement": result.measurement.hex(),
             "lease_from": result.issued,

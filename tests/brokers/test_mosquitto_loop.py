@@ -1,14 +1,19 @@
 """The whole loop on a mosquitto as `sealedge init --tls` configures it: TLS, client certificates, ACL, and kill -9."""
 
+import re
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import pytest
 
+from protocol.cose import parse_encrypt0_untrusted
 from protocol.errors import SealedgeError
+from protocol.party import Delivery
 from schemas.kinds import Role
 from sealedge import Consumer, Sensor
 from sealedge.operations.broker_conformance.report import check_conformance
@@ -20,10 +25,14 @@ from tests.support import world as world_module
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[CertifiedFleet, Mosquitto]]:
+@pytest.fixture(params=["autosave_interval 2"])
+def fleet(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[CertifiedFleet, Mosquitto]]:
     monkeypatch.setattr(world_module, "START", time.time())
     made = made_with_tls(tmp_path, "plant")
+    configured = made.folder.broker / "mosquitto.conf"
+    configured.write_text(re.sub("autosave_interval 2", request.param, configured.read_text()))
     mosquitto = Mosquitto(made.folder.broker, made.description.address.port).start()
     fleet = CertifiedFleet(made, tmp_path / "parties").start_all()
     yield fleet, mosquitto
@@ -38,11 +47,7 @@ def reading(number: int) -> bytes:
 def test_nothing_is_lost_in_silence_and_nothing_is_doubled_when_the_broker_is_killed(
     fleet: tuple[CertifiedFleet, Mosquitto],
 ) -> None:
-    """Twice, each time once it has saved its sessions and the consumer is there.
-
-    What mosquitto acknowledged since its last save for a party that is away is lost with it: a sensor then asks
-    again, but a consumer cannot know.
-    """
+    """Twice, each time once it has saved its sessions and the consumer is there."""
     parties, mosquitto = fleet
     consumer = parties.write(Role.CONSUMER, "consumer-1")
     credential = consumer / "credential.cwt"
@@ -77,6 +82,77 @@ def test_nothing_is_lost_in_silence_and_nothing_is_doubled_when_the_broker_is_ki
     assert answered == list(range(61))
     assert sorted(heard.values()) == list(range(61))
     assert set(Counter(parties.computed).values()) == {1}
+
+
+NEVER_SAVES = pytest.mark.parametrize("fleet", ["autosave_interval 1800"], indirect=True)
+"""So that the kill comes within those two seconds, in which mosquitto has acknowledged and not saved."""
+
+
+@NEVER_SAVES
+def test_a_consumer_that_is_away_gets_what_the_broker_acknowledged_and_forgot(
+    fleet: tuple[CertifiedFleet, Mosquitto],
+) -> None:
+    parties, mosquitto = fleet
+    consumer = parties.write(Role.CONSUMER, "consumer-1")
+    recipients = [consumer / "credential.cwt"]
+    with Consumer(consumer):
+        mosquitto.save()
+    with Sensor(parties.write(Role.SENSOR, "sensor-1", recipients=recipients)) as sensor:
+        for number in range(5):
+            assert sensor.infer(reading(number), timeout=60).values() == (float(number),)
+        mosquitto.kill()
+        mosquitto.start()
+        sensor.infer(reading(5), timeout=60)
+    with Consumer(consumer) as watching:
+        heard = [watching.receive(timeout=20) for _ in range(6)]
+        assert watching.receive(timeout=1) is None
+        assert watching.missing == 0
+    assert sorted(float(each.values()[0]) for each in heard if each is not None) == list(range(6))
+    assert set(Counter(parties.computed).values()) == {1}
+
+
+STEPS = ("agent/session", "sensor/session-accept", "agent/request", "sensor/reply")
+
+
+@NEVER_SAVES
+@pytest.mark.parametrize("step", STEPS)
+def test_a_request_is_answered_whatever_the_broker_forgot_when_it_was_killed(
+    step: str, fleet: tuple[CertifiedFleet, Mosquitto]
+) -> None:
+    """Killed when a party has taken this message, before it says anything."""
+    parties, mosquitto = fleet
+    mosquitto.save()
+    killed: list[str] = []
+
+    def spy(party: Any, method: str) -> None:
+        receive = getattr(party, method)
+
+        def received(came: Delivery | Sequence[Delivery], now: float) -> Any:
+            if not killed and step in map(step_of, [came] if isinstance(came, Delivery) else came):
+                killed.append(step)
+                mosquitto.kill()
+                Timer(0.5, mosquitto.start).start()
+            return receive(came, now)
+
+        setattr(party, method, received)
+
+    with Sensor(parties.write(Role.SENSOR, "sensor-1", retry_seconds=1)) as sensor:
+        spy(sensor._party, "receive")
+        spy(parties.parties["sealedge-plant-agent-agent-1"], "receive_many")
+        assert sensor.infer(reading(7), timeout=60).values() == (7.0,)
+    assert killed == [step]
+    assert parties.computed == [reading(7)]
+
+
+def step_of(delivery: Delivery) -> str:
+    """Who gets it, and what it is."""
+    parts = delivery.topic.split("/")
+    if parts[-1] != "inbox":
+        return f"{parts[-3]}/{parts[-1]}"
+    if parts[-3] != "sensor":
+        return "another inbox"
+    inside = parse_encrypt0_untrusted(delivery.payload)
+    return f"{parts[-3]}/{inside.typ.removeprefix('application/vnd.sealedge.').removesuffix('+cose')}"
 
 
 def test_what_the_broker_never_gets_back_is_told_to_who_sent_it(fleet: tuple[CertifiedFleet, Mosquitto]) -> None:

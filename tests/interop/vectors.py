@@ -196,6 +196,7 @@ def _receipt(result: bytes) -> Receipt:
         tier=Tier.SIMULATED,
         session=SESSION,
         sender=SENSOR_KEY.public.thumbprint,
+        delivered=0,
     )
 
 

@@ -20,7 +20,7 @@ export const FIELDS = {
   sessionAccept: {1: 'session', 2: 'model', 3: 'version', 4: 'manifest', 5: 'attestationResult', 6: 'expires', 7: 'window'},
   receipt: {
     1: 'fleet', 2: 'agent', 3: 'request', 4: 'model', 5: 'version', 6: 'module', 7: 'inputCommitment', 8: 'outputCommitment',
-    9: 'sequence', 10: 'time', 11: 'attestationResult', 12: 'tier', 13: 'session', 14: 'sender',
+    9: 'sequence', 10: 'time', 11: 'attestationResult', 12: 'tier', 13: 'session', 14: 'sender', 16: 'delivered?',
   },
   result: {1: 'request', 2: 'output?', 3: 'salt', 4: 'receipt', 5: 'attestationResult', 6: 'sender', 7: 'padding?'},
   refusal: {1: 'reason', 2: 'time', 3: 'claim?', 4: 'expected?', 5: 'found?', 6: 'policy?', 7: 'retryAfter?'},

@@ -1,0 +1,61 @@
+"""The last results for consumers, published again when the connection begins anew.
+
+A broker acknowledges before it saves: killed then, it has forgotten what it took last for a consumer that was away,
+and nobody would notice. So whoever lost a broker says again what it said last. Consumers hand over nothing twice.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from protocol.party import Publication
+
+LAST_SECONDS = 10.0
+"""What is that much older than the newest result counts as saved. mosquitto saves every two seconds, as configured."""
+
+AGAIN_SECONDS = 30.0
+"""Once more after that: a consumer whose session the broker lost, too, may come back after the agent."""
+
+LIMIT, LIMIT_BYTES = 1024, 4 * 2**20
+
+
+class LastResults:
+    """Those of the whole enclave, oldest first. What leaves for want of room is not published again."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[float, Publication]] = deque()
+        self._size = 0
+        self._again: tuple[Publication, ...] = ()
+        self.due: float | None = None
+        """When `expire` wants to be called, or None."""
+
+    def add(self, answer: Iterable[Publication], reply_to: str, now: float) -> None:
+        """Take of an answer what is published now for others than `reply_to`, who asks again by itself."""
+        for result in answer:
+            if result.topic != reply_to:
+                self._last.append((now, result))
+                self._size += len(result.payload)
+        while self._last and self._has_too_much(now):
+            _, dropped = self._last.popleft()
+            self._size -= len(dropped.payload)
+
+    def _has_too_much(self, now: float) -> bool:
+        is_old = now - self._last[0][0] > LAST_SECONDS
+        return is_old or len(self._last) > LIMIT or self._size > LIMIT_BYTES
+
+    def connected(self, now: float) -> tuple[Publication, ...]:
+        """What is published again on a new connection, and once more when it is due."""
+        self._again = tuple(result for _, result in self._last)
+        self.due = now + AGAIN_SECONDS if self._again else None
+        return self._again
+
+    def expire(self, now: float) -> tuple[Publication, ...]:
+        """What is due."""
+        if self.due is None or now < self.due:
+            return ()
+        again, self._again, self.due = self._again, (), None
+        return again
+
+    def forget(self) -> None:
+        """For when somebody was revoked: nothing is said again."""
+        self._last.clear()
+        self._size, self._again, self.due = 0, (), None
