@@ -44,6 +44,7 @@ def test_a_wrong_answer_fails_and_its_neighbours_pass() -> None:
     assert [each.verdict for each in outcomes([right, wrong])] == [PASSED, FAILED]
 
 
+@pytest.mark.slow
 def test_a_broken_expectation_of_the_runner_fails_that_test_alone() -> None:
     right = some("test_slice")
     short = Case("short", "Slice", right.model, {"x": right.inputs["x"][:1]}, right.outputs, 1e-3, 1e-7)

@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parents[1]
 TEXT = (TESTS.parent / "THREAT_MODEL.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (P\d+) \|.*$", TEXT, re.MULTILINE)
@@ -27,7 +25,8 @@ def test_each_property_is_tried() -> None:
     assert len(named()) >= len(ROWS)
 
 
-@pytest.mark.parametrize(("file", "test"), named())
-def test_what_it_names_exists(file: str, test: str) -> None:
-    source = (TESTS / file).read_text("utf-8")
-    assert f"def {test}(" in source or not test
+def test_what_it_names_exists() -> None:
+    absent = [
+        (file, test) for file, test in named() if test and f"def {test}(" not in (TESTS / file).read_text("utf-8")
+    ]
+    assert absent == []

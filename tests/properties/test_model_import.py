@@ -189,12 +189,14 @@ def test_the_models_themselves_are_taken() -> None:
     assert examine(list(seeds())) == {""}
 
 
+@pytest.mark.slow
 def test_damaged_models_are_taken_or_refused() -> None:
     random = Random(1)
     lines = examine([damaged(random) for _ in range(150)])
     assert len(lines) > 10
 
 
+@pytest.mark.slow
 def test_edited_models_are_taken_or_refused() -> None:
     lines = examine(list(edited())[::25])
     assert len(lines) > 10

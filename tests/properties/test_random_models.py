@@ -58,6 +58,7 @@ def sensitivity(model: RandomModel) -> list[float]:
     return [float(np.abs(one - other).max(initial=0)) for one, other in zip(again, model.expected, strict=True)]
 
 
+@pytest.mark.slow
 def test_some_random_models_answer_as_onnxruntime_does() -> None:
     check(range(8), most=6)
 

@@ -69,15 +69,18 @@ def test_nobody_needs_to_read_the_log(module: Module) -> None:
     assert module.run(b"hello world") == b"dlrow olleh"
 
 
+@pytest.mark.slow
 def test_the_longest_input_and_output(runtime: Runtime, wasm: bytes) -> None:
     data = os.urandom(4 * MIB)
     assert runtime.load(wasm).run(data) == data[::-1]
 
 
+@pytest.mark.slow
 def test_the_capacity_is_kept(runtime: Runtime, wasm: bytes) -> None:
     assert runtime.load(wasm, Limits(max_output_bytes=5)).run(b"hello world") == b"dlrow"
 
 
+@pytest.mark.slow
 def test_want_of_memory_is_told_as_such(runtime: Runtime, wasm: bytes) -> None:
     module = runtime.load(wasm, Limits(max_memory_bytes=2 * MIB, max_input_bytes=4 * MIB))
     assert module.run(b"abc") == b"cba"

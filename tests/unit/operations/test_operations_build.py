@@ -136,6 +136,7 @@ def test_a_module_is_tried_without_a_fleet(folder: Path, run: Run) -> None:
     assert names(expected())[0] in out.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_a_fleet_takes_arrays_and_gives_arrays_and_class_names(folder: Path) -> None:
     """ONNX to module to manifest to enclave to SDK: the enclave's runtime runs what was published."""
     runtime = Runtime()
@@ -161,6 +162,7 @@ def test_a_fleet_takes_arrays_and_gives_arrays_and_class_names(folder: Path) -> 
     assert [each.labels for each in results] == [(name,) for name in names(expected())]
 
 
+@pytest.mark.slow
 def test_what_answers_otherwise_is_refused_and_not_written(
     folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

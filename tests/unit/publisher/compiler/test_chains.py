@@ -24,6 +24,7 @@ def floats(*shape: int) -> Any:
     return RNG.standard_normal(shape).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size",
     [

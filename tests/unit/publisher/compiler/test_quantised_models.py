@@ -246,6 +246,7 @@ def quantised_by_hand() -> onnx.ModelProto:
     return model_of(nodes, {"x": drawn(1, 3, 5, 5)}, ["y", "out"], constants)
 
 
+@pytest.mark.slow
 def test_broken_quantised_models_are_refused() -> None:
     """Whatever single constant is changed in size, value or type: a program, or one clear line."""
     model = quantised_by_hand()

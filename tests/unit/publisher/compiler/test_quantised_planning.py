@@ -84,6 +84,7 @@ def image(*shape: int) -> Array:
     return RNG.normal(size=shape).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_convolutions_with_what_follows_them() -> None:
     written = Written(x=image(1, 8, 10, 9))
     x = written.quanta("x")
@@ -99,6 +100,7 @@ def test_convolutions_with_what_follows_them() -> None:
     written.check()
 
 
+@pytest.mark.slow
 def test_sums_products_means_and_joined_tensors() -> None:
     written = Written(x=image(1, 8, 6, 6), y=image(1, 8, 6, 6), z=image(8, 1, 1))
     x, y, z = written.quanta("x"), written.quanta("y", 0.03, -5, "int8"), written.quanta("z", 0.02, 100)
@@ -123,6 +125,7 @@ def test_sums_products_means_and_joined_tensors() -> None:
     written.check(differing=0.02)
 
 
+@pytest.mark.slow
 def test_functions_of_one_element_are_looked_up() -> None:
     written = Written(x=image(3, 50))
     x = written.quanta("x", 0.02, 100)
@@ -192,6 +195,7 @@ def test_quanta_are_computed_in_the_place_of_an_operand() -> None:
     written.check(0.0713, differing=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 def test_products_of_matrices_and_their_biases(alpha: float) -> None:
     written = Written(x=image(5, 24), y=image(24, 7))
@@ -205,6 +209,7 @@ def test_products_of_matrices_and_their_biases(alpha: float) -> None:
     written.check(0.2)
 
 
+@pytest.mark.slow
 def test_reals_come_out_of_integer_products_where_nothing_quantises_them() -> None:
     written = Written(x=image(1, 8, 5, 5), a=image(4, 24))
     bias = written.constant(RNG.normal(size=12).astype(np.float32))
