@@ -26,7 +26,9 @@ def test_each_property_is_tried() -> None:
 
 
 def test_what_it_names_exists() -> None:
-    absent = [
-        (file, test) for file, test in named() if test and f"def {test}(" not in (TESTS / file).read_text("utf-8")
-    ]
+    absent = [(file, test) for file, test in named() if not is_there(TESTS / file, test)]
     assert absent == []
+
+
+def is_there(file: Path, test: str) -> bool:
+    return file.is_file() and (not test or f"def {test}(" in file.read_text("utf-8"))
