@@ -1,6 +1,7 @@
-/* A row-major matrix times one that was packed (operators/packing.py): 16 columns and two rows at a time.
+/* A row-major matrix times one that was packed (operators/packing.py). By depth as dots.h does it, where the depth allows;
+   else by columns: 16 of them and two rows at a time.
 
-   The packed matrix is a row of panels, 16 columns wide; what remains is in panels of 8 and 4, filled up with zeros.
+   Then the packed matrix is a row of panels, 16 columns wide; what remains is in panels of 8 and 4, filled up with zeros.
    A panel holds its columns row after row.
 
    wasmtime's compiler loads all that a block of instructions loads before it computes the first sum of it. So each step
@@ -8,7 +9,7 @@
    sums, four elements of a panel's row, two of the left matrix and what is in between fit into 16 registers. */
 #pragma once
 
-#include "vectors.h"
+#include "dots.h"
 
 #define MOST_ROWS 4
 #define MOST_VECTORS 4
@@ -85,12 +86,9 @@ INLINE void gemm_panel(const int at_once, const int vectors, const float *a, con
                       at + row * out_stride, channel, valid, finish);
 }
 
-/* out[at + row * out_stride + column] = finish(bias[column] + a[row * stride + k] * packed(k, column) over k).
-
-   `bias`, filled up to whole panels, or 0. `channel` is what finish calls column 0. */
-INLINE void gemm(const float *a, const long stride, const float *packed, const float *bias, float *out,
-                 const long out_stride, const long at, const int channel, const int rows, const int columns,
-                 const int depth, const Finish finish) {
+INLINE void gemm_by_columns(const float *a, const long stride, const float *packed, const float *bias, float *out,
+                            const long out_stride, const long at, const int channel, const int rows,
+                            const int columns, const int depth, const Finish finish) {
     const int rest = columns % 16, whole = rest > 12 ? columns - rest + 16 : columns - rest;
     int column = 0;
     ROLLED for (; column + 16 <= columns; column += 16)
@@ -108,6 +106,18 @@ INLINE void gemm(const float *a, const long stride, const float *packed, const f
                    at + narrow, channel + narrow, rest <= 4 ? rest : rest - 8, rows, finish);
 }
 
+/* out[at + row * out_stride + column] = finish(bias[column] + a[row * stride + k] * packed(k, column) over k).
+
+   `bias`, filled up to whole panels, or 0. `channel` is what finish calls column 0. */
+INLINE void gemm(const float *a, const long stride, const float *packed, const float *bias, float *out,
+                 const long out_stride, const long at, const int channel, const int rows, const int columns,
+                 const int depth, const Finish finish) {
+    if (is_by_depth(depth))
+        gemm_by_depth(a, stride, packed, bias, out, out_stride, at, channel, rows, columns, depth, finish);
+    else
+        gemm_by_columns(a, stride, packed, bias, out, out_stride, at, channel, rows, columns, depth, finish);
+}
+
 /* The same, `block` rows of the left matrix at a time, which stay near while all panels pass by. */
 INLINE void gemm_by_blocks(const float *a, const long stride, const float *packed, const float *bias, float *out,
                            const long out_stride, const long at, const int channel, const int rows,
@@ -120,6 +130,10 @@ INLINE void gemm_by_blocks(const float *a, const long stride, const float *packe
 /* Packs a matrix that is computed: element (k, column) of it is at b[k * down + column * across]. */
 INLINE void pack_panels(const float *b, const long down, const long across, const int depth, const int columns,
                         float *to) {
+    if (is_by_depth(depth)) {
+        pack_dots(b, down, across, depth, columns, to);
+        return;
+    }
     int column = 0;
     while (column < columns) {
         const int rest = columns - column;

@@ -1,4 +1,5 @@
-"""Matrices as kernels/gemm.h reads them: panels of 16 columns, what remains in panels of 8 and 4."""
+"""Matrices as kernels/gemm.h reads them: panels of 16 columns, what remains in panels of 8 and 4; deeper ones as
+kernels/dots.h does, in panels of 4 columns."""
 
 from typing import Final
 
@@ -9,6 +10,16 @@ from publisher.compiler.step import Step
 
 BLOCK_BYTES: Final = 32 * 1024
 """What of the left matrix stays near while the panels of the right one pass by."""
+
+FAR_BLOCK_BYTES: Final = 256 * 1024
+"""The same by depth, where panels are narrow and stay nearer."""
+
+LEAST_DEPTH: Final = 40
+
+
+def is_by_depth(depth: int) -> bool:
+    """Whether kernels/dots.h multiplies: `is_by_depth` there."""
+    return depth % 4 == 0 and depth >= LEAST_DEPTH
 
 
 def widths(columns: int) -> tuple[int, ...]:
@@ -26,6 +37,9 @@ def packed_columns(columns: int) -> int:
 def packed(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """A matrix [depth, columns], panel after panel, filled up with zeros."""
     depth, columns = matrix.shape
+    if is_by_depth(depth):
+        wide = np.pad(matrix, ((0, 0), (0, -columns % 4)))
+        return wide.reshape(depth // 4, 4, -1, 4).transpose(2, 0, 3, 1).reshape(-1)
     filled = np.zeros((depth, packed_columns(columns)), np.float32)
     filled[:, :columns] = matrix
     panels, at = [], 0
@@ -40,9 +54,14 @@ def filled(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([vector.reshape(-1), np.zeros(packed_columns(vector.size) - vector.size, np.float32)])
 
 
-def block_rows(rows: int, depth: int) -> int:
+def block_rows(rows: int, depth: int, size: int = BLOCK_BYTES) -> int:
     """How many rows of the left matrix to work on at a time: even, so that two at once are enough."""
-    return min(rows, max(16, BLOCK_BYTES // (4 * max(depth, 1)) // 4 * 4)) or 1
+    return min(rows, max(16, size // (4 * max(depth, 1)) // 4 * 4)) or 1
+
+
+def far_block_rows(rows: int, depth: int) -> int:
+    """The same where they lie as they are, and need no room of their own."""
+    return block_rows(rows, depth, FAR_BLOCK_BYTES if is_by_depth(depth) else BLOCK_BYTES)
 
 
 def bias_pointer(step: Step, bias: NDArray[np.float32] | None) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from publisher.compiler.graph import C_TYPES
-from publisher.compiler.operators.packing import block_rows, packed, packed_columns
+from publisher.compiler.operators.packing import far_block_rows, packed, packed_columns
 from publisher.compiler.step import Step
 
 _SUMS: Final = {"float64": "double", "int64": "uint64_t", "uint64": "uint64_t"}
@@ -49,7 +49,7 @@ def emit_product(
         a, stride = _transposed(step, product, a), product.depth
     right = _packed(step, product, b, constant)
     rows, columns, depth = product.rows, product.columns, product.depth
-    block = block_rows(rows, depth)
+    block = far_block_rows(rows, depth)
     step.call("gemm_by_blocks", a, stride, right, bias, out, columns, at, 0, rows, columns, depth, block, finish)
 
 

@@ -14,11 +14,18 @@ CALLS = {
             rows * depth,
             f"gemm(in, {depth}, other, 0, out, {columns}, 0, 0, {rows}, {columns}, {depth}, unchanged);",
         )
-        for rows, columns, depth in ((1, 1, 1), (2, 5, 3), (3, 17, 7), (5, 12, 4), (7, 30, 9), (4, 16, 8))
+        for rows, columns, depth in (
+            *((1, 1, 1), (2, 5, 3), (3, 17, 7), (5, 12, 4), (7, 30, 9), (4, 16, 8)),
+            *((1, 3, 40), (2, 5, 44), (5, 18, 60)),
+        )
     },
     **{
         f"packing {columns}": (7 * columns, f"pack_panels(in, {columns}, 1, 7, {columns}, out);")
         for columns in (1, 4, 6, 11, 13, 16, 35)
+    },
+    **{
+        f"packing by depth {columns}": (44 * columns, f"pack_panels(in, 1, 44, 44, {columns}, out);")
+        for columns in (1, 4, 6, 11)
     },
     **{
         f"by channel {channels}": (
