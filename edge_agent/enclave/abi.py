@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from edge_agent.enclave.guest import Guest
 from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module_format import Export, Interface, invalid
+from edge_agent.enclave.module_format import PAGE_BYTES, Export, Interface, invalid
 from protocol.errors import EnclaveError, Finding
 from schemas.reason import Reason
 
@@ -31,7 +31,13 @@ CONSTANTS: Final = ("input", "input_size", "output", "output_size")
 
 
 class Convention(Protocol):
-    """Runs one inference in a fresh guest."""
+    """Runs one inference in a guest that is in its first state."""
+
+    def pages(self, length: int) -> int:
+        """How many pages the host must have placed in the guest for so many bytes of input.
+
+        Raises `EnclaveError` (input-invalid) where the module takes another length.
+        """
 
     def infer(self, guest: Guest, data: bytes) -> bytes:
         """Input bytes to output bytes. Raises `EnclaveError`, or wasmtime's own errors for a trap."""
@@ -47,21 +53,23 @@ class PlacedBuffers:
     allocates: bool
     capacity: int
 
-    def infer(self, guest: Guest, data: bytes) -> bytes:
+    def pages(self, length: int) -> int:
         """Of any input length; the module decides which it takes."""
-        offset = -(-len(data) // ALIGNMENT) * ALIGNMENT
-        address = self._block(guest, offset + self.capacity)
+        return 0 if self.allocates else -(-(_aligned(length) + self.capacity) // PAGE_BYTES)
+
+    def infer(self, guest: Guest, data: bytes) -> bytes:
+        """In the pages that `pages` says, or in a block."""
+        offset = _aligned(len(data))
+        address = self._block(guest, offset + self.capacity) if self.allocates else guest.placed.start
         guest.write(address, data)
         written = guest.call(ENTRY, address, len(data), address + offset, self.capacity)
         return guest.read(address + offset, _checked_length(guest, written, self.capacity))
 
     def _block(self, guest: Guest, length: int) -> int:
-        if not self.allocates:
-            return guest.grow(length)
         address = guest.call("malloc", length) % 2**32
         if address == 0:
             raise guest.out_of_memory("the module's malloc found no room")
-        guest.read(address + length, 0)
+        guest.check_writable(address, length)
         return address
 
 
@@ -74,14 +82,18 @@ class FixedBuffers:
     output: int
     output_size: int
 
-    def infer(self, guest: Guest, data: bytes) -> bytes:
-        """Of exactly `input_size` bytes: any other length is refused (input-invalid) and nothing runs."""
-        if len(data) != self.input_size:
+    def pages(self, length: int) -> int:
+        """None, of exactly `input_size` bytes."""
+        if length != self.input_size:
             raise EnclaveError(
                 "the input has another length than the module takes",
                 reason=Reason.INPUT_INVALID,
-                finding=Finding("input bytes", str(self.input_size), str(len(data))),
+                finding=Finding("input bytes", str(self.input_size), str(length)),
             )
+        return 0
+
+    def infer(self, guest: Guest, data: bytes) -> bytes:
+        """Of a length that `pages` took."""
         guest.write(self.input, data)
         written = guest.call(FIXED_ENTRY)
         return guest.read(self.output, _checked_length(guest, written, self.output_size))
@@ -107,16 +119,20 @@ def _check_constants(exports: dict[str, Export]) -> None:
             raise invalid(f"the module must export `{name}` as an i32 global or a function () -> (i32)")
 
 
-def convention(interface: Interface, guest: Guest, limits: Limits) -> Convention:
+def convention(guest: Guest, interface: Interface, limits: Limits) -> Convention:
     """The convention of a checked module; reads the addresses of fixed buffers from its first instance."""
     if ENTRY in interface.exports:
         return PlacedBuffers("malloc" in interface.exports, limits.max_output_bytes)
-    fixed = FixedBuffers(*(guest.constant(name) for name in CONSTANTS))
+    fixed = FixedBuffers(*map(guest.constant, CONSTANTS))
     if fixed.input_size > limits.max_input_bytes or fixed.output_size > limits.max_output_bytes:
         raise invalid(f"the module's buffers of {fixed.input_size} and {fixed.output_size} bytes are above its limits")
-    guest.read(fixed.input, fixed.input_size)
-    guest.read(fixed.output, fixed.output_size)
+    guest.check_writable(fixed.input, fixed.input_size)
+    guest.check_inside(fixed.output, fixed.output_size)
     return fixed
+
+
+def _aligned(length: int) -> int:
+    return -(-length // ALIGNMENT) * ALIGNMENT
 
 
 def _checked_length(guest: Guest, written: int, capacity: int) -> int:

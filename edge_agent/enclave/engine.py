@@ -38,8 +38,10 @@ COMMON_FEATURES: Final[dict[str, bool]] = {
     "wasm_tail_call": False,
     "wasm_wide_arithmetic": False,
     "gc_support": False,
-    # Initial memory is mapped copy-on-write: a fresh instance costs the pages it touches, not those it has.
+    # Initial memory is mapped copy-on-write: a new instance costs the pages it touches, not those it has.
     "memory_init_cow": True,
+    # What the host notes about a memory's place stays true. All that 32 bits can name is reserved for each.
+    "memory_may_move": False,
 }
 FEATURES: Final[dict[str, bool]] = {
     **COMMON_FEATURES,

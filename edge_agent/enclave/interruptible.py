@@ -1,14 +1,15 @@
-"""WebAssembly rewritten so that the host can stop it: one load and one branch at each loop, no call.
+"""WebAssembly rewritten so that the host can stop it: one load at each loop, no branch and no call.
 
 wasmtime's own epoch checks call into the host on their slow path, which makes the compiler spill every vector
 register in every loop: docs/adr/0027-runtime.md has the figures. Here a module gets a second memory of one page that
-no instruction of its own can name, and code that traps when the first word of that page is not zero:
+no instruction of its own can name, and code that reads it and forgets what it read:
 
-    i32.const 0   i32.atomic.load (memory 1)   if   unreachable   end
+    i32.const 0   i32.atomic.load (memory 1)   drop
 
-The check stands at the head of each loop and of each function that calls: all code without either ends by itself.
-The load is atomic, so no compiler moves it out of a loop. The start function is exported instead of started: the
-host can stop it like any other. Custom sections go, for some hold offsets into code.
+From the deadline on nobody may read that page, and the load traps. The check stands at the head of each loop and of
+each function that calls: all code without either ends by itself. The load is atomic, so no compiler takes it out of a
+loop or takes two for one; and it may trap, so none leaves it out. The start function is exported instead of started:
+the host can stop it like any other. Custom sections go, for some hold offsets into code.
 
 The bytes may be anyone's. An instruction that this file does not know is refused rather than skipped, so what it and
 wasmtime read cannot differ: whatever follows is validated by wasmtime as it was rewritten here.
@@ -17,162 +18,136 @@ wasmtime read cannot differ: whatever follows is validated by wasmtime as it was
 import re
 from typing import Final
 
+from edge_agent.enclave.binary import (
+    CODE,
+    EXPORTS,
+    FUNCTION,
+    I64,
+    MEMORY,
+    MEMORY_KIND,
+    START_SECTION,
+    U32,
+    UnknownCodeError,
+    counted,
+    end_of,
+    export,
+    integer,
+    integer_at,
+    module_of,
+    sections_of,
+    sized,
+    sized_at,
+)
+from edge_agent.enclave.constants import Guards
+from edge_agent.enclave.restorable import shown
+
+__all__ = ["CHECK", "START", "STOP", "UnknownCodeError", "interruptible"]
+
 STOP: Final = "sealedge:stop"
 START: Final = "sealedge:start"
-"""What a rewritten module exports besides its own: the memory of the stop word, and the start function if any."""
+"""What a rewritten module exports besides its own: the memory of the stop page, and the start function if any."""
 
-CHECK: Final = bytes.fromhex("4100 fe10420100 0440 00 0b")
+CHECK: Final = bytes.fromhex("4100 fe10420100 1a")
 STOP_MEMORY: Final = b"\x01\x01\x01"
 """Limits of the second memory (WebAssembly Core §5.3.8): one page at least and at most."""
+STOP_INDEX: Final = 1
 
-MEMORY, EXPORTS, START_SECTION, CODE = 5, 7, 8, 10
-
-U32: Final = rb"[\x80-\xff]{0,4}+[\x00-\x7f]"
-I64: Final = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
 PLACE: Final = rb"[\x00-\x04]" + U32
 """A memarg of memory 0: the bit that announces another memory is not among these (§5.4.6)."""
 
-# WebAssembly Core §5.4, without loop, call, call_indirect and br_table, and without the proposals that are off.
+# WebAssembly Core §5.4, without what `SPECIAL` finds and br_table, and without the proposals that are off.
 INSTRUCTIONS: Final = (
     rb"[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xc4\xd1]",
-    rb"[\x02\x04\x0c\x0d\x20-\x26\x41\xd0\xd2]" + U32,
+    rb"[\x02\x04\x0c\x0d\x20-\x25\x41\xd0\xd2]" + U32,
     rb"[\x28-\x3e]" + PLACE,
     rb"[\x3f\x40]\x00",
     rb"\x42" + I64,
     rb"\x43[\x00-\xff]{4}",
     rb"\x44[\x00-\xff]{8}",
     rb"\x1c\x01[\x00-\xff]",
-    rb"\xfc(?:[\x00-\x07]|\x08" + U32 + rb"\x00|[\x09\x0d\x0f-\x11]" + U32 + rb")",
-    rb"\xfc(?:\x0a\x00\x00|\x0b\x00|[\x0c\x0e]" + U32 + U32 + rb")",
+    rb"\xfc(?:[\x00-\x07]|\x10" + U32 + rb")",
     rb"\xfd(?:[\x00-\x0b\x5c\x5d]" + PLACE + rb"|[\x0c\x0d][\x00-\xff]{16}|[\x15-\x22][\x00-\x1f])",
     rb"\xfd(?:[\x54-\x5b]" + PLACE + rb"[\x00-\x0f]|[\x0e-\x14\x23-\x53\x5e-\x7f]|[\x80-\xff]\x01)",
 )
 PLAIN: Final = re.compile(rb"(?:" + b"|".join(INSTRUCTIONS) + rb")*+", re.DOTALL)
-LOOP: Final = re.compile(rb"\x03" + U32)
-CALL: Final = re.compile(rb"\x10" + U32 + rb"|\x11" + U32 + U32)
-INTEGER: Final = re.compile(U32)
+SPECIAL: Final = re.compile(
+    rb"(?P<loop>\x03" + U32 + rb")"
+    rb"|(?P<call>\x10" + U32 + rb"|\x11" + U32 + U32 + rb")"
+    # memory.copy, memory.fill, memory.init
+    rb"|(?P<bulk>\xfc(?:\x0a\x00\x00|\x0b\x00|\x08" + U32 + rb"\x00))"
+    # table.set, and of one table data.drop, elem.drop, table.grow, table.fill, of two table.init, table.copy
+    rb"|(?P<lasting>\x26" + U32 + rb"|\xfc(?:[\x09\x0d\x0f\x11]" + U32 + rb"|[\x0c\x0e]" + U32 + U32 + rb"))"
+)
 BRANCH_TABLE: Final = b"\x0e"
-
-
-class UnknownCodeError(ValueError):
-    """The module holds what this file does not know; the text says what, in bounded words."""
 
 
 def interruptible(module: bytes) -> bytes:
     """A core module with the checks, and with the exports `STOP` and, in place of a start section, `START`.
 
-    Trusts nothing but that `parse_interface` accepted the module: it imports only functions and has one memory at
-    most. Time and memory grow with its size alone. Raises `UnknownCodeError`; what is otherwise invalid stays so.
+    Further exports say what `restorable` does. Trusts nothing but that `parse_interface` accepted the module: it
+    imports only functions and has one memory at most. Time and memory grow with its size alone. Raises
+    `UnknownCodeError`; what is otherwise invalid stays so.
     """
-    sections = _sections(module)
+    sections = sections_of(module)
     started = sections.pop(START_SECTION, None)
-    sections[MEMORY] = _counted(sections.get(MEMORY, b"\x00"), STOP_MEMORY)
-    exported = [_export(STOP, b"\x02\x01")]
-    if started is not None:
-        exported.append(_export(START, b"\x00" + started))
-    sections[EXPORTS] = _counted(sections.get(EXPORTS, b"\x00"), *exported)
+    sections[MEMORY] = counted(sections.get(MEMORY, b"\x00"), STOP_MEMORY)
+    code = _Code(Guards(sections))
     if CODE in sections:
-        sections[CODE] = _code(sections[CODE])
-    return module[:8] + b"".join(bytes([kind]) + _sized(content) for kind, content in sections.items())
+        sections[CODE] = code.rewritten(sections[CODE])
+    exported = [export(STOP, MEMORY_KIND, STOP_INDEX), *shown(sections, code.lasting, STOP_INDEX)]
+    if started is not None:
+        exported.append(export(START, FUNCTION, integer_at(started, 0)[0]))
+    sections[EXPORTS] = counted(sections.get(EXPORTS, b"\x00"), *exported)
+    return module_of(module[:8], sections)
 
 
-def _sections(module: bytes) -> dict[int, bytes]:
-    """All but the custom ones, in their order."""
-    sections: dict[int, bytes] = {}
-    at = 8
-    while at < len(module):
-        kind = module[at]
-        content, at = _sized_at(module, at + 1)
-        if kind in sections:
-            raise UnknownCodeError("a section stands twice")
-        if kind:
-            sections[kind] = content
-    return sections
+class _Code:
+    """A code section, function by function. `lasting` is whether any changes a table or drops a segment."""
 
+    def __init__(self, guards: Guards) -> None:
+        self._guards = guards
+        self.lasting = False
 
-def _code(section: bytes) -> bytes:
-    count, at = _integer_at(section, 0)
-    parts = [_integer(count)]
-    for _ in range(count):
-        function, at = _sized_at(section, at)
-        parts.append(_sized(_function(function)))
-    if at != len(section):
-        raise UnknownCodeError("something follows the last function")
-    return b"".join(parts)
+    def rewritten(self, section: bytes) -> bytes:
+        count, at = integer_at(section, 0)
+        parts = [integer(count + len(self._guards.bodies))]
+        for _ in range(count):
+            function, at = sized_at(section, at)
+            parts.append(sized(self._function(function)))
+        if at != len(section):
+            raise UnknownCodeError("something follows the last function")
+        return b"".join([*parts, *map(sized, self._guards.bodies)])
 
+    def _function(self, function: bytes) -> bytes:
+        groups, at = integer_at(function, 0)
+        for _ in range(groups):
+            # So many locals, of a type that is one byte.
+            at = integer_at(function, at)[1] + 1
+        return function[:at] + self._checked(function, at)
 
-def _function(function: bytes) -> bytes:
-    groups, at = _integer_at(function, 0)
-    for _ in range(groups):
-        # So many locals, of a type that is one byte.
-        at = _integer_at(function, at)[1] + 1
-    return function[:at] + _checked(function, at)
-
-
-def _checked(function: bytes, start: int) -> bytes:
-    parts: list[bytes] = []
-    calls, kept, at = False, start, start
-    while (at := _end(PLAIN, function, at)) < len(function):
-        if (end := _end(LOOP, function, at)) > at:
-            parts += (function[kept:end], CHECK)
-            kept = end
-        elif (end := _end(CALL, function, at)) > at:
-            calls = True
-        else:
-            end = _after_branch_table(function, at)
-        at = end
-    parts.append(function[kept:])
-    return b"".join([CHECK, *parts] if calls else parts)
-
-
-def _end(pattern: "re.Pattern[bytes]", code: bytes, at: int) -> int:
-    """Where a match that starts at `at` ends; `at` itself where there is none."""
-    found = pattern.match(code, at)
-    return found.end() if found else at
+    def _checked(self, function: bytes, start: int) -> bytes:
+        parts: list[bytes] = []
+        calls, kept, at = False, start, start
+        while (at := end_of(PLAIN, function, at)) < len(function):
+            found = SPECIAL.match(function, at)
+            kind, end = (found.lastgroup, found.end()) if found else (None, _after_branch_table(function, at))
+            if kind == "loop":
+                parts += (function[kept:end], CHECK)
+                kept = end
+            elif kind == "bulk" and self._guards.calls:
+                parts += (function[kept:at], self._guards.call(function[at:end]))
+                kept = end
+            calls |= kind == "call"
+            self.lasting |= kind == "lasting"
+            at = end
+        parts.append(function[kept:])
+        return b"".join([CHECK, *parts] if calls else parts)
 
 
 def _after_branch_table(code: bytes, at: int) -> int:
     if code[at : at + 1] != BRANCH_TABLE:
         raise UnknownCodeError(f"an instruction is not allowed or incomplete: {code[at : at + 3].hex(' ')}")
-    labels, at = _integer_at(code, at + 1)
+    labels, at = integer_at(code, at + 1)
     for _ in range(labels + 1):
-        at = _integer_at(code, at)[1]
+        at = integer_at(code, at)[1]
     return at
-
-
-def _counted(section: bytes, *entries: bytes) -> bytes:
-    """A vector with entries appended."""
-    count, at = _integer_at(section, 0)
-    return _integer(count + len(entries)) + section[at:] + b"".join(entries)
-
-
-def _export(name: str, what: bytes) -> bytes:
-    return _sized(name.encode()) + what
-
-
-def _sized(content: bytes) -> bytes:
-    return _integer(len(content)) + content
-
-
-def _sized_at(data: bytes, at: int) -> tuple[bytes, int]:
-    length, at = _integer_at(data, at)
-    if at + length > len(data):
-        raise UnknownCodeError("the module ends too early")
-    return data[at : at + length], at + length
-
-
-def _integer(value: int) -> bytes:
-    """LEB128, unsigned (§5.2.2)."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _integer_at(data: bytes, at: int) -> tuple[int, int]:
-    end = _end(INTEGER, data, at)
-    if end == at:
-        raise UnknownCodeError("an integer is overlong or incomplete")
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[at:end])), end

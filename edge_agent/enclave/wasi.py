@@ -7,8 +7,7 @@ log leaves a guest besides its output.
 
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import wasmtime
@@ -31,20 +30,25 @@ class GuestExitedError(Exception):
     """The guest called proc_exit; it holds no more than that, for it passes through wasmtime's globals."""
 
 
+NOTHING: Final = range(0)
+
+
 class Wasi:
     """The allowed imports, and the log of the run that is under way in each thread."""
 
     def __init__(self) -> None:
         self._run = threading.local()
 
-    @contextmanager
-    def logging(self, log: bytearray | None, max_bytes: int) -> Iterator[None]:
-        """Append what the guest writes in this thread to `log`, up to `max_bytes` for the block; the rest is lost."""
-        self._run.log, self._run.room = log, max_bytes
-        try:
-            yield
-        finally:
-            self._run.log, self._run.room = None, 0
+    def begin(self, log: bytearray | None, max_bytes: int, constants: range = NOTHING) -> None:
+        """Until `end`, append what the guest writes in this thread to `log`, up to `max_bytes`; the rest is lost.
+
+        `constants` are the addresses of the guest's memory that nobody may write.
+        """
+        self._run.log, self._run.room, self._run.constants = log, max_bytes, constants
+
+    def end(self) -> None:
+        """Nothing is logged any more."""
+        self.begin(None, 0)
 
     def define(self, linker: wasmtime.Linker) -> None:
         """Define every allowed import, independent of any store."""
@@ -66,10 +70,10 @@ class Wasi:
         return {
             **refused,
             "args_get": ("(i32, i32) -> (i32)", _have_none),
-            "args_sizes_get": ("(i32, i32) -> (i32)", _count_none),
+            "args_sizes_get": ("(i32, i32) -> (i32)", self._count_none),
             "environ_get": ("(i32, i32) -> (i32)", _have_none),
-            "environ_sizes_get": ("(i32, i32) -> (i32)", _count_none),
-            "clock_time_get": ("(i32, i64, i32) -> (i32)", _stand_still),
+            "environ_sizes_get": ("(i32, i32) -> (i32)", self._count_none),
+            "clock_time_get": ("(i32, i64, i32) -> (i32)", self._stand_still),
             "random_get": ("(i32, i32) -> (i32)", _refuse_randomness),
             "sched_yield": ("() -> (i32)", _have_none),
             "proc_exit": ("(i32) -> ()", _exit),
@@ -91,12 +95,29 @@ class Wasi:
                 return FAULT
             self._keep(kept)
             total += length
-        return INVALID if total >= 2**31 else _write(caller, written, struct.pack("<I", total))
+        return INVALID if total >= 2**31 else self._write(caller, written, struct.pack("<I", total))
 
     def _keep(self, text: bytes) -> None:
         if self._run.log is not None:
             self._run.log += text
         self._run.room -= len(text)
+
+    def _count_none(self, caller: wasmtime.Caller, count: int, size: int) -> int:
+        return self._write(caller, count, bytes(4)) or self._write(caller, size, bytes(4))
+
+    def _stand_still(self, caller: wasmtime.Caller, _clock: int, _precision: int, time: int) -> int:
+        return self._write(caller, time, bytes(8))
+
+    def _write(self, caller: wasmtime.Caller, address: int, data: bytes) -> int:
+        """An errno: SUCCESS, or FAULT when any of it would lie outside guest memory, or among its constants."""
+        memory, start = caller.get("memory"), address % 2**32
+        end = start + len(data)
+        if not isinstance(memory, wasmtime.Memory) or end > memory.data_len(caller):
+            return FAULT
+        if start < self._run.constants.stop and end > self._run.constants.start:
+            return FAULT
+        memory.write(caller, data, start)
+        return SUCCESS
 
 
 WITHOUT_FILES: Final = {
@@ -125,14 +146,6 @@ def _have_none(_caller: wasmtime.Caller, *_arguments: int) -> int:
     return SUCCESS
 
 
-def _count_none(caller: wasmtime.Caller, count: int, size: int) -> int:
-    return _write(caller, count, bytes(4)) or _write(caller, size, bytes(4))
-
-
-def _stand_still(caller: wasmtime.Caller, _clock: int, _precision: int, time: int) -> int:
-    return _write(caller, time, bytes(8))
-
-
 def _exit(_caller: wasmtime.Caller, _code: int) -> None:
     raise GuestExitedError
 
@@ -143,15 +156,6 @@ def _read(caller: wasmtime.Caller, address: int, length: int) -> bytes | None:
     if not isinstance(memory, wasmtime.Memory) or start + length > memory.data_len(caller):
         return None
     return bytes(memory.read(caller, start, start + length))
-
-
-def _write(caller: wasmtime.Caller, address: int, data: bytes) -> int:
-    """An errno: SUCCESS, or FAULT when any of it would lie outside guest memory."""
-    memory, start = caller.get("memory"), address % 2**32
-    if not isinstance(memory, wasmtime.Memory) or start + len(data) > memory.data_len(caller):
-        return FAULT
-    memory.write(caller, data, start)
-    return SUCCESS
 
 
 def _function_type(signature: str) -> wasmtime.FuncType:

@@ -1,17 +1,19 @@
 """The clock that ends a guest's run: a thread that looks at the deadlines of what runs, and says stop.
 
-A core module is stopped through the word in its memory that its own code reads (`interruptible`); a component
-through the engine's epoch, which `tick` advances. Nobody ticks while nothing runs: an idle edge device sleeps.
+A core module is stopped by its stop page, which its own code reads (`interruptible`) and which nobody may touch from
+the deadline on; a component through the engine's epoch, which `tick` advances. Nobody ticks while nothing runs: an
+idle edge device sleeps.
 """
 
-import ctypes
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
+from edge_agent.enclave.module_format import PAGE_BYTES
+from edge_agent.enclave.protection import NO_ACCESS, protect
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 
@@ -19,38 +21,26 @@ TICK_SECONDS: Final = 0.01
 LINGER_TICKS: Final = 20
 """Ticks without a run before the thread sleeps: waking it costs more than a small model's whole run."""
 
-STOPPED: Final = 1
-"""What the stop word holds from the deadline on; it is zero in a new instance."""
-
 
 class Watched:
-    """One run that ends at `deadline`, in the seconds of `time.monotonic`. Its methods hold the watchdog's lock."""
+    """One run that ends at `deadline`, in the seconds of `time.monotonic`."""
 
-    def __init__(self, deadline: float, lock: threading.Condition) -> None:
-        self._deadline, self._lock = deadline, lock
-        self._word: ctypes.c_uint32 | None = None
+    __slots__ = ("_deadline", "_stop_page", "is_over")
+
+    def __init__(self, deadline: float, stop_page: int | None) -> None:
+        self._deadline, self._stop_page = deadline, stop_page
         self.is_over = False
-        """Whether the deadline has passed: what a trap of this run means."""
-
-    def stops_at(self, word: ctypes.c_uint32) -> None:
-        """From now on the deadline writes to `word`, guest memory that must outlive the watch."""
-        with self._lock:
-            self._word = word
-            self._write()
+        """Whether the deadline has passed: what a trap of this run means, and that its stop page is spent."""
 
     def look(self, now: float) -> None:
-        """Say stop if it is time. The caller holds the lock."""
-        if now >= self._deadline:
-            self.is_over = True
-            self._write()
-
-    def end(self) -> None:
-        """Never write again. The caller holds the lock."""
-        self._word = None
-
-    def _write(self) -> None:
-        if self._word is not None and self.is_over:
-            self._word.value = STOPPED
+        """Stop the run if it is time. The caller holds the watchdog's lock."""
+        if now < self._deadline:
+            return
+        self.is_over = True
+        if self._stop_page is not None:
+            # Refused, it is asked again at the next tick.
+            with suppress(OSError):
+                protect(self._stop_page, PAGE_BYTES, NO_ACCESS)
 
 
 class Watchdog:
@@ -59,11 +49,12 @@ class Watchdog:
     def __init__(self, tick: Callable[[], None], tick_seconds: float = TICK_SECONDS) -> None:
         self._tick = tick
         self._tick_seconds = tick_seconds
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._running: set[Watched] = set()
-        self._started = 0
-        self._closed = False
-        self._thread = threading.Thread(target=self._tick_until_closed, name="wasm-watchdog", daemon=True)
+        self._idle_ticks = 0
+        self._sleeps = self._closed = False
+        self._thread = threading.Thread(target=self._watch, name="wasm-watchdog", daemon=True)
         self._thread.start()
 
     def ticks(self, seconds: float) -> int:
@@ -71,52 +62,64 @@ class Watchdog:
         # The tick under way is already partly over: one more makes the deadline never early.
         return math.ceil(seconds / self._tick_seconds) + 1
 
-    @contextmanager
-    def watching(self, seconds: float) -> Iterator[Watched]:
-        """Tick while the block runs, which has so many seconds.
+    def begin(self, seconds: float, stop_page: int | None = None) -> Watched:
+        """Watch a run that starts now, until `end`.
 
-        The stop word of the run must stay mapped until the block is left; afterwards nothing writes to it. Raises
+        The Wasm page at the address `stop_page` must stay mapped until then; afterwards nothing touches it. Raises
         `EnclaveError` (internal) if nothing would tick: no unbounded run.
         """
-        watched = Watched(time.monotonic() + seconds, self._changed)
-        with self._changed:
-            if self._closed or not self._thread.is_alive():
+        watched = Watched(time.monotonic() + seconds, stop_page)
+        with self._lock:
+            if self._closed:
                 raise EnclaveError("the enclave's watchdog is not running", reason=Reason.INTERNAL)
             self._running.add(watched)
-            self._started += 1
-            self._changed.notify()
+            self._idle_ticks = 0
+            if self._sleeps:
+                self._changed.notify()
+        return watched
+
+    def end(self, watched: Watched) -> None:
+        """The run has ended, in time unless `watched.is_over` says otherwise, which changes no more."""
+        with self._lock:
+            self._running.discard(watched)
+
+    @contextmanager
+    def watching(self, seconds: float) -> Iterator[Watched]:
+        """Tick while the block runs, which has so many seconds. Raises as `begin`."""
+        watched = self.begin(seconds)
         try:
             yield watched
         finally:
-            with self._changed:
-                self._running.discard(watched)
-                watched.end()
+            self.end(watched)
 
     def close(self) -> None:
-        """End the core modules that run, and the thread when nothing runs; every later `watching` raises."""
-        with self._changed:
+        """End the core modules that run, and the thread when nothing runs; every later `begin` raises."""
+        with self._lock:
             self._closed = True
             for watched in self._running:
                 watched.look(math.inf)
             self._changed.notify()
 
-    def _tick_until_closed(self) -> None:
-        idle_ticks = 0
-        started = 0
-        # A component's run ends by the tick alone, also after `close`.
-        while not self._closed or self._running:
-            with self._changed:
-                idle = not self._running and self._started == started
-                idle_ticks = idle_ticks + 1 if idle else 0
-                started = self._started
-                if idle_ticks > LINGER_TICKS:
-                    self._changed.wait_for(lambda: bool(self._running) or self._closed)
-                    idle_ticks = 0
-            time.sleep(self._tick_seconds)
-            self._look()
+    def _watch(self) -> None:
+        try:
+            # A component's run ends by the tick alone, also after `close`.
+            while not self._closed or self._running:
+                self._sleep_when_idle()
+                time.sleep(self._tick_seconds)
+                self._look()
+        finally:
+            self.close()
+
+    def _sleep_when_idle(self) -> None:
+        with self._lock:
+            self._idle_ticks = 0 if self._running else self._idle_ticks + 1
+            if self._idle_ticks > LINGER_TICKS:
+                self._sleeps = True
+                self._changed.wait_for(lambda: bool(self._running) or self._closed)
+                self._sleeps, self._idle_ticks = False, 0
 
     def _look(self) -> None:
-        with self._changed:
+        with self._lock:
             now = time.monotonic()
             for watched in self._running:
                 watched.look(now)

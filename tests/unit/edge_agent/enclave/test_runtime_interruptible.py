@@ -144,12 +144,13 @@ def test_a_module_cannot_name_what_was_added(refusal, code):
     assert refusal(original[:at] + section) is Reason.MODEL_INVALID
 
 
-def test_a_data_segment_that_writes_the_stop_word_stops_its_own_module(load, refusal):
-    """Active data may name memory 1: it is laid down before the host could say stop, and nothing clears it after."""
+def test_a_data_segment_for_the_stop_page_changes_nothing(refusal):
+    """Active data may name memory 1. What the page holds does not matter: it is read, and forgotten."""
     module = performing("(loop (br 0)) (i32.const 0)", '(memory $other 1) (data (memory $other) (i32.const 0) "\\01")')
     assert refusal(module) is Reason.MODEL_INVALID
     start = performing("(loop (br 0)) (i32.const 0)")
-    assert refusal(start + b"\x0b\x08\x01\x02\x01\x41\x00\x0b\x01\x01", b"", max_seconds=0.1) is Reason.GUEST_TRAP
+    data = start + b"\x0b\x08\x01\x02\x01\x41\x00\x0b\x01\x01"
+    assert refusal(data, b"", max_seconds=0.05) is Reason.DEADLINE_EXCEEDED
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""Code of a guest, run within its time and its log; what goes wrong ends in an `EnclaveError`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import wasmtime
+
+from edge_agent.enclave.faults import out_of_time
+from edge_agent.enclave.guest import Guest
+from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.wasi import GuestExitedError, Wasi
+from edge_agent.enclave.watchdog import Watchdog
+from protocol.errors import EnclaveError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Log:
+    """What a guest wrote is appended to `text`, or discarded where it is None; it may write `room` bytes more."""
+
+    text: bytearray | None
+    room: int
+
+
+NO_LOG: Final = Log(None, 0)
+
+
+class Bounded:
+    """Runs guests of one module."""
+
+    def __init__(self, watchdog: Watchdog, wasi: Wasi, limits: Limits, imports: bool) -> None:
+        """`imports` is whether the module imports anything: only then can it log."""
+        self._watchdog, self._wasi, self._limits, self._imports = watchdog, wasi, limits, imports
+
+    def run(
+        self,
+        guest: Guest,
+        seconds: float,
+        log: Log,
+        act: Callable[Concatenate[Guest, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """What `act(guest, ...)` returns. It calls the guest, and must not take long otherwise.
+
+        Raises `EnclaveError`; afterwards the guest is good for nothing but to be closed.
+        """
+        watched = self._watchdog.begin(seconds, guest.stop_page)
+        try:
+            if self._imports:
+                self._wasi.begin(log.text, log.room, guest.constants)
+            result = act(guest, *arguments, **named)
+        except wasmtime.Trap as trap:
+            raise guest.trapped(trap, watched.is_over) from None
+        except GuestExitedError:
+            raise EnclaveError("the module exited") from None
+        finally:
+            self._watchdog.end(watched)
+            if self._imports:
+                self._wasi.end()
+        if watched.is_over:
+            raise out_of_time(self._limits)
+        return result

@@ -1,0 +1,100 @@
+"""A compiled core module: each of its runs in an instance that is in its first state (ADR 32).
+
+a new one ──> buffers placed, first state noted ──> input, inference, output ──> put back, and idle
+                                                      ^        └─> ended: trap, exit,      │
+                                                      │            deadline, growth        │
+                                                      └────────────────────────────────────┘
+"""
+
+from edge_agent.enclave.abi import Convention, convention
+from edge_agent.enclave.bounded import NO_LOG, Bounded, Log
+from edge_agent.enclave.faults import check_input
+from edge_agent.enclave.guest import Guest
+from edge_agent.enclave.idle import Idle
+from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.module_format import PAGE_BYTES, Interface
+from edge_agent.enclave.starting import Starter
+
+
+class Module:
+    """Ready to run, in any number of threads. Made by `Runtime.load`; holds no data of any run."""
+
+    def __init__(
+        self,
+        runtime: object,
+        starter: Starter,
+        bounded: Bounded,
+        interface: Interface,
+        limits: Limits,
+        idle: Idle,
+    ) -> None:
+        """Starts it once, on no input. Raises `EnclaveError`."""
+        self.limits = limits
+        # With the runtime its watchdog would end.
+        self._runtime = runtime
+        self._starter, self._bounded, self._idle = starter, bounded, idle
+        self._shelf = idle.shelf(self)
+        self._keeps = True
+        guest = starter.start(None)
+        try:
+            seconds = limits.max_seconds - guest.start_seconds
+            self._convention: Convention = bounded.run(guest, seconds, NO_LOG, convention, interface, limits)
+        finally:
+            guest.close()
+
+    def run(self, data: bytes, log: bytearray | None = None) -> bytes:
+        """One inference in an instance in its first state: input bytes to output bytes, as the module made them.
+
+        What the guest logs is appended to `log`, `max_log_bytes` at most, also when the run fails; without a `log`
+        it is discarded. Raises `EnclaveError`: input-invalid, guest-trap, deadline-exceeded, memory-limit,
+        output-too-large; its text holds nothing of the input or the output.
+        """
+        check_input(data, self.limits)
+        pages = self._convention.pages(len(data))
+        guest = self._idle_one(pages, log) or self._new(pages, log)
+        try:
+            output = self._inferred(guest, data, log)
+            is_back = guest.put_back()
+        except BaseException:
+            guest.close()
+            raise
+        self._return(guest, is_back)
+        return output
+
+    def _inferred(self, guest: Guest, data: bytes, log: bytearray | None) -> bytes:
+        seconds = self.limits.max_seconds - guest.start_seconds
+        said = Log(log, self.limits.max_log_bytes - len(guest.logged))
+        return self._bounded.run(guest, seconds, said, self._convention.infer, data)
+
+    def _idle_one(self, pages: int, log: bytearray | None) -> Guest | None:
+        """One that waits with so many pages for buffers: others of the module are in the way, and end."""
+        try:
+            guest = self._shelf.pop()
+        except IndexError:
+            return None
+        if len(guest.placed) != pages * PAGE_BYTES:
+            guest.close()
+            return None
+        if log is not None:
+            log += guest.logged
+        return guest
+
+    def _new(self, pages: int, log: bytearray | None) -> Guest:
+        guest = self._starter.start(log)
+        try:
+            if pages:
+                guest.place(pages)
+            if self._keeps and guest.is_restorable() and self._idle.make_room(guest.written_bytes):
+                guest.note_first_state()
+        except BaseException:
+            guest.close()
+            raise
+        return guest
+
+    def _return(self, guest: Guest, is_back: bool) -> None:
+        """A module one of whose instances could not be put back would only lose time: it has new ones from now on."""
+        self._keeps = is_back
+        if is_back:
+            self._shelf.append(guest)
+        else:
+            guest.close()
