@@ -1,6 +1,6 @@
 """`python -m bench`: measure everything, and write results.json, report.md and the plots beside them.
 
-`python -m bench PART ...` measures and prints only those parts, and writes nothing: pipelines, heavy, runtime,
+`python -m bench PART ...` measures and prints only those parts, and writes nothing: pipelines, heavy, tls, runtime,
 appraisals, homomorphic. `python -m bench report` writes the report of the results that are there.
 
 BENCH_RUNS and BENCH_REQUESTS make it shorter. Read the ratios: times are those of one machine at one moment. What is
@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from bench import agent, appraisals, pipelines, runtime
+from bench import agent, appraisals, pipelines, runtime, tls
 from bench.fleets import progress, settled, workers
 from bench.machine import broker_version, machine
 from bench.report import write_report
@@ -28,7 +28,7 @@ RUNS: Final = int(os.environ.get("BENCH_RUNS", "15"))
 REQUESTS: Final = int(os.environ.get("BENCH_REQUESTS", "200"))
 HERE: Final = Path(__file__).parent
 RESULTS: Final = HERE / "results.json"
-PARTS: Final = ("pipelines", "heavy", "runtime", "appraisals", "homomorphic")
+PARTS: Final = ("pipelines", "heavy", "tls", "runtime", "appraisals", "homomorphic")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 def measured(parts: Sequence[str], broker: Embedded) -> list[Row]:
     """The rows of these parts, one part after the other."""
     rows: list[Row] = []
-    if {"pipelines", "heavy"} & set(parts):
+    if {"pipelines", "heavy", "tls"} & set(parts):
         rows += _pipelines(parts, broker)
     if "runtime" in parts:
         progress("runtime")
@@ -86,6 +86,8 @@ def _pipelines(parts: Sequence[str], broker: Embedded) -> list[Row]:
     if "heavy" in parts:
         with tempfile.TemporaryDirectory() as folder:
             rows += pipelines.heavy(broker, Path(folder), reading, RUNS, REQUESTS)
+    if "tls" in parts:
+        rows += tls.rows(model, reading, RUNS, REQUESTS)
     return rows
 
 

@@ -22,6 +22,7 @@ class Bar:
 BARS: Final = {
     "sealed/clear p50 tiny": Bar(1.15),
     "sealed/clear p50 heavy": Bar(1.02),
+    "tls/plain p50": Bar(1.3),
     "sealed/clear throughput 32": Bar(0.85, is_floor=True),
     "limits/none heavy": Bar(1.1),
     "limits/none gemm": Bar(1.1),

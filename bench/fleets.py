@@ -61,13 +61,13 @@ def workers(sealed: Stage, model: BuiltModel, reading: bytes, closing: ExitStack
     )
     clear.start_service()
     url = sealed.broker.url
-    closing.enter_context(_serving("bench.plain", "agent", url, str(model.path)))
-    closing.enter_context(_serving("bench.echo", url))
+    closing.enter_context(serving("bench.plain", "agent", url, str(model.path)))
+    closing.enter_context(serving("bench.echo", url))
     kept = Path(closing.enter_context(tempfile.TemporaryDirectory())) / "reading"
     kept.write_bytes(reading)
     places = (sealed.settings(Role.SENSOR, SENSOR), clear.settings(Role.SENSOR, SENSOR), url, url)
     return {
-        kind: Worker(closing.enter_context(_serving("bench.loops", kind, place, str(kept))))
+        kind: Worker(closing.enter_context(serving("bench.loops", kind, place, str(kept))))
         for kind, place in zip(KINDS, places, strict=True)
     }
 
@@ -89,7 +89,7 @@ def say_nothing(_said: object) -> None:
 
 
 @contextmanager
-def _serving(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def serving(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A helper process that says `ready` when it is."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -36,7 +36,7 @@ def tiny(loops: dict[str, Worker], runs: int, requests: int) -> list[Row]:
     for flight, which, what, unit in ((1, 0, "p50 tiny", "ms"), (MANY, 1, f"throughput {MANY}", "requests/s")):
         many = requests if flight == 1 else 5 * requests
         progress(f"{what}: {runs} runs of {many} requests, {flight} in flight")
-        rows += _compared(_measured(loops, runs, many, flight, which), what, unit)
+        rows += _compared(in_turn_of(loops, runs, many, flight, which), what, unit)
     return rows
 
 
@@ -51,7 +51,7 @@ def heavy(broker: Embedded, folder: Path, reading: bytes, runs: int, requests: i
         for loop in loops.values():
             loop.measure(2 * few, 2)
         progress(f"p50 heavy: {runs} runs of {few} requests, 1 in flight")
-        rows = _compared(_measured(loops, runs, few, 1, 0), "p50 heavy", "ms")
+        rows = _compared(in_turn_of(loops, runs, few, 1, 0), "p50 heavy", "ms")
         return [*rows, *_two_cores(stage, loops["sealed"], runs, 2 * few)]
 
 
@@ -78,7 +78,8 @@ def _two_cores(stage: Stage, loop: Worker, runs: int, requests: int) -> list[Row
     return [ratio("two cores/one", found["two"], found["one"], "requests/s", note=note)]
 
 
-def _measured(loops: dict[str, Worker], runs: int, requests: int, flight: int, which: int) -> dict[str, list[float]]:
+def in_turn_of(loops: dict[str, Worker], runs: int, requests: int, flight: int, which: int) -> dict[str, list[float]]:
+    """What each loop measured in each run: its p50 in milliseconds (`which` 0), or requests a second (1)."""
     found: dict[str, list[float]] = {kind: [] for kind in loops}
     for order in in_turn(tuple(loops), runs):
         for kind in order:

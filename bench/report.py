@@ -8,6 +8,7 @@ from bench.table import Row, verdict_of
 
 CHAPTERS: Final = (
     ("What sealing costs", ("sealed/", "clear/", "plain bytes/")),
+    ("The loop over TLS", ("tls/",)),
     ("The agent and its enclave", ("agent ", "enclave ", "two cores/one")),
     ("The runtime", ("limits/", "epochs/", "reset ", "fresh ", "read ", "two threads/")),
     ("Homomorphic encryption in its place", ("homomorphic",)),
