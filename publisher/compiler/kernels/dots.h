@@ -15,6 +15,13 @@
 /* From here on what it takes to add up partial sums is less than what is gained; operators/packing.py agrees. */
 INLINE int is_by_depth(const int depth) { return depth % 4 == 0 && depth >= LEAST_DEPTH; }
 
+/* Where a product goes: its element (row, column) to out[at + row * down + column / 4 * across + column % 4]. `across` is 4
+   where rows are whole. */
+typedef struct {
+    float *out;
+    long down, across;
+} Target;
+
 /* The sum of each of four vectors. */
 INLINE f4 f4_sums(const f4 x[4]) {
     const f4 a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5) + __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
@@ -57,42 +64,40 @@ INLINE void dots_steps(const int rows, f4 sums[2][4], const float *a, const long
 
 /* Rows x 4 elements of the product, of whose columns `valid` are there; written at `at` in the output. */
 INLINE void dots_tile(const int rows, const float *a, const long stride, const float *panel, const int depth,
-                      const float *bias, float *out, const long out_stride, const long at, const int channel,
-                      const int valid, const Finish finish) {
+                      const float *bias, const Target to, const long at, const int channel, const int valid,
+                      const Finish finish) {
     f4 sums[2][4];
     UNROLLED for (int r = 0; r < rows; r++) UNROLLED for (int c = 0; c < 4; c++) sums[r][c] = f4_all(0);
     dots_steps(rows, sums, a, stride, panel, depth);
     UNROLLED for (int r = 0; r < rows; r++) {
-        const long here = at + r * out_stride;
+        const long here = at + r * to.down;
         const f4 sum = f4_sums(sums[r]);
-        f4_store_first(out + here, finish(bias ? sum + f4_load(bias) : sum, here, channel, valid), valid);
+        f4_store_first(to.out + here, finish(bias ? sum + f4_load(bias) : sum, here, channel, valid), valid);
     }
 }
 
 /* One panel for all rows. */
 INLINE void dots_panel(const float *a, const long stride, const float *panel, const int depth, const float *bias,
-                       float *out, const long out_stride, const long at, const int channel, const int valid,
-                       const int rows, const Finish finish) {
+                       const Target to, const long at, const int channel, const int valid, const int rows,
+                       const Finish finish) {
     int row = 0;
     ROLLED for (; row + 2 <= rows; row += 2)
-        dots_tile(2, a + row * stride, stride, panel, depth, bias, out, out_stride, at + row * out_stride, channel,
-                  valid, finish);
+        dots_tile(2, a + row * stride, stride, panel, depth, bias, to, at + row * to.down, channel, valid, finish);
     if (row < rows)
-        dots_tile(1, a + row * stride, stride, panel, depth, bias, out, out_stride, at + row * out_stride, channel,
-                  valid, finish);
+        dots_tile(1, a + row * stride, stride, panel, depth, bias, to, at + row * to.down, channel, valid, finish);
 }
 
 /* As `gemm` in gemm.h. */
-INLINE void gemm_by_depth(const float *a, const long stride, const float *packed, const float *bias, float *out,
-                          const long out_stride, const long at, const int channel, const int rows, const int columns,
-                          const int depth, const Finish finish) {
+INLINE void gemm_by_depth(const float *a, const long stride, const float *packed, const float *bias, const Target to,
+                          const long at, const int channel, const int rows, const int columns, const int depth,
+                          const Finish finish) {
     int column = 0;
     ROLLED for (; column + 4 <= columns; column += 4)
-        dots_panel(a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, out, out_stride,
-                   at + column, channel + column, 4, rows, finish);
+        dots_panel(a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, to,
+                   at + column / 4 * to.across, channel + column, 4, rows, finish);
     if (columns % 4)
-        dots_panel(a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, out, out_stride,
-                   at + column, channel + column, columns % 4, rows, finish);
+        dots_panel(a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, to,
+                   at + column / 4 * to.across, channel + column, columns % 4, rows, finish);
 }
 
 /* As `pack_panels` in gemm.h. */

@@ -56,66 +56,73 @@ INLINE void gemm_steps(const int rows, const int vectors, f4 sums[MOST_ROWS][MOS
     }
 }
 
-/* rows x 4 * vectors elements of the product, of whose columns `valid` are there; written at `at` in the output. */
+/* rows x 4 * vectors elements of the product, of whose columns `valid` are there. */
 INLINE void gemm_tile(const int rows, const int vectors, const float *a, const long stride, const float *panel,
-                      const int depth, const float *bias, float *out, const long out_stride, const long at,
-                      const int channel, const int valid, const Finish finish) {
+                      const int depth, const float *bias, const Target to, const long at, const int channel,
+                      const int valid, const Finish finish) {
     f4 sums[MOST_ROWS][MOST_VECTORS];
     UNROLLED for (int r = 0; r < rows; r++) UNROLLED for (int v = 0; v < vectors; v++) sums[r][v] =
         bias ? f4_load(bias + 4 * v) : f4_all(0);
     gemm_steps(rows, vectors, sums, a, stride, panel, depth);
     UNROLLED for (int r = 0; r < rows; r++) UNROLLED for (int v = 0; v < vectors; v++) {
         const int count = valid - 4 * v < 4 ? valid - 4 * v : 4;
-        const long here = at + r * out_stride + 4 * v;
+        const long here = at + r * to.down + v * to.across;
         if (count > 0)
-            f4_store_first(out + here, finish(sums[r][v], here, channel + 4 * v, count), count);
+            f4_store_first(to.out + here, finish(sums[r][v], here, channel + 4 * v, count), count);
     }
 }
 
 /* One panel for all rows. */
 INLINE void gemm_panel(const int at_once, const int vectors, const float *a, const long stride, const float *panel,
-                       const int depth, const float *bias, float *out, const long out_stride, const long at,
-                       const int channel, const int valid, const int rows, const Finish finish) {
+                       const int depth, const float *bias, const Target to, const long at, const int channel,
+                       const int valid, const int rows, const Finish finish) {
     int row = 0;
     ROLLED for (; row + at_once <= rows; row += at_once)
-        gemm_tile(at_once, vectors, a + row * stride, stride, panel, depth, bias, out, out_stride,
-                  at + row * out_stride, channel, valid, finish);
+        gemm_tile(at_once, vectors, a + row * stride, stride, panel, depth, bias, to, at + row * to.down, channel,
+                  valid, finish);
     if (at_once > 1)
         ROLLED for (; row < rows; row++)
-            gemm_tile(1, vectors, a + row * stride, stride, panel, depth, bias, out, out_stride,
-                      at + row * out_stride, channel, valid, finish);
+            gemm_tile(1, vectors, a + row * stride, stride, panel, depth, bias, to, at + row * to.down, channel,
+                      valid, finish);
 }
 
-INLINE void gemm_by_columns(const float *a, const long stride, const float *packed, const float *bias, float *out,
-                            const long out_stride, const long at, const int channel, const int rows,
-                            const int columns, const int depth, const Finish finish) {
+INLINE void gemm_by_columns(const float *a, const long stride, const float *packed, const float *bias,
+                            const Target to, const long at, const int channel, const int rows, const int columns,
+                            const int depth, const Finish finish) {
     const int rest = columns % 16, whole = rest > 12 ? columns - rest + 16 : columns - rest;
     int column = 0;
     ROLLED for (; column + 16 <= columns; column += 16)
-        gemm_panel(2, 4, a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, out, out_stride,
-                   at + column, channel + column, 16, rows, finish);
+        gemm_panel(2, 4, a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, to,
+                   at + column / 4 * to.across, channel + column, 16, rows, finish);
     if (rest > 12)
-        gemm_panel(2, 4, a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, out, out_stride,
-                   at + column, channel + column, rest, rows, finish);
+        gemm_panel(2, 4, a, stride, packed + (long)column * depth, depth, bias ? bias + column : 0, to,
+                   at + column / 4 * to.across, channel + column, rest, rows, finish);
     if (rest > 4 && rest <= 12)
-        gemm_panel(4, 2, a, stride, packed + (long)whole * depth, depth, bias ? bias + whole : 0, out, out_stride,
-                   at + whole, channel + whole, rest < 8 ? rest : 8, rows, finish);
+        gemm_panel(4, 2, a, stride, packed + (long)whole * depth, depth, bias ? bias + whole : 0, to,
+                   at + whole / 4 * to.across, channel + whole, rest < 8 ? rest : 8, rows, finish);
     const int narrow = rest <= 4 ? whole : whole + 8;
     if ((rest > 0 && rest <= 4) || (rest > 8 && rest <= 12))
-        gemm_panel(4, 1, a, stride, packed + (long)narrow * depth, depth, bias ? bias + narrow : 0, out, out_stride,
-                   at + narrow, channel + narrow, rest <= 4 ? rest : rest - 8, rows, finish);
+        gemm_panel(4, 1, a, stride, packed + (long)narrow * depth, depth, bias ? bias + narrow : 0, to,
+                   at + narrow / 4 * to.across, channel + narrow, rest <= 4 ? rest : rest - 8, rows, finish);
 }
 
-/* out[at + row * out_stride + column] = finish(bias[column] + a[row * stride + k] * packed(k, column) over k).
+/* Element (row, column) of the product becomes finish(bias[column] + a[row * stride + k] * packed(k, column) over k).
 
-   `bias`, filled up to whole panels, or 0. `channel` is what finish calls column 0. */
+   `bias`, filled up to whole panels, or 0. `channel` is what finish calls column 0, and `at` where it goes. */
+INLINE void gemm_to(const float *a, const long stride, const float *packed, const float *bias, const Target to,
+                    const long at, const int channel, const int rows, const int columns, const int depth,
+                    const Finish finish) {
+    if (is_by_depth(depth))
+        gemm_by_depth(a, stride, packed, bias, to, at, channel, rows, columns, depth, finish);
+    else
+        gemm_by_columns(a, stride, packed, bias, to, at, channel, rows, columns, depth, finish);
+}
+
+/* The same to whole rows, `out_stride` apart. */
 INLINE void gemm(const float *a, const long stride, const float *packed, const float *bias, float *out,
                  const long out_stride, const long at, const int channel, const int rows, const int columns,
                  const int depth, const Finish finish) {
-    if (is_by_depth(depth))
-        gemm_by_depth(a, stride, packed, bias, out, out_stride, at, channel, rows, columns, depth, finish);
-    else
-        gemm_by_columns(a, stride, packed, bias, out, out_stride, at, channel, rows, columns, depth, finish);
+    gemm_to(a, stride, packed, bias, (Target){out, out_stride, 4}, at, channel, rows, columns, depth, finish);
 }
 
 /* The same, `block` rows of the left matrix at a time, which stay near while all panels pass by. */

@@ -59,7 +59,7 @@ INLINE void project_rows(float *to, const float *rows, int count, int inner, con
     const int blocks = (units + 3) / 4, width = 4 * gates;
     ROLLED for (int block = 0; block < blocks; block++)
         gemm_panel(gates == 1 ? 4 : 2, gates, rows, inner, weights + (long)block * inner * width, inner,
-                   bias + block * width, to, blocks * width, block * width, 0, width, count, as_it_is);
+                   bias + block * width, (Target){to, blocks * width, 4}, block * width, 0, width, count, as_it_is);
 }
 
 /* from [gates][units][inner], as ONNX has it, where weights are known only as the model runs. */

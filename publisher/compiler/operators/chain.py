@@ -7,7 +7,7 @@ import numpy as np
 from protocol.errors import ConfigurationError
 from publisher.compiler.graph import Node
 from publisher.compiler.operators.convolution import form_of, patches_seen
-from publisher.compiler.operators.depthwise import Middle, Product, emit_bands
+from publisher.compiler.operators.depthwise import Middle, Product, emit_depthwise
 from publisher.compiler.operators.epilogue import finish_function
 from publisher.compiler.operators.packing import bias_pointer, packed
 from publisher.compiler.operators.registry import operator
@@ -27,7 +27,9 @@ def chain(node: Node, step: Step) -> None:
     convolution = Middle(form.window, form.images, weights, bias, finish_function(middle, step))
     source = step.value((first or middle).inputs[0])
     given = (step.pointer(source.name), prod(source.shape[1:]))
-    emit_bands(convolution, step, *given, step.pointer(node.outputs[0]), _product(first, step), _product(last, step))
+    emit_depthwise(
+        convolution, step, *given, step.pointer(node.outputs[0]), _product(first, step), _product(last, step)
+    )
 
 
 def _product(node: Node | None, step: Step) -> Product | None:

@@ -1,10 +1,11 @@
 """Convolution over channels-last images (`conv`, made of Conv by planning/layout.py): as products of matrices.
 
 A kernel of one element is a product as it stands; a larger one is a product with rows of patches, which are gathered
-a few at a time; a kernel for each channel alone has a kernel of its own (kernels/depthwise.h).
+a few at a time; a kernel for each channel alone has a kernel of its own (kernels/chain.h).
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
-from publisher.compiler.operators.depthwise import Middle, emit_depthwise
+from publisher.compiler.operators.depthwise import Middle, emit_depthwise, suits_planes
 from publisher.compiler.operators.epilogue import finish_function
 from publisher.compiler.operators.packing import bias_pointer, block_rows, filled, packed
 from publisher.compiler.operators.products import Product, emit_product
@@ -55,9 +56,10 @@ def convolution(node: Node, step: Step) -> None:
         raise UnsupportedError("Conv", "has weights that are computed", "make them a constant of the model")
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
     finish = finish_function(node, step, ("Add r0 i2",) if node.has(2) and bias is None else ())
-    if form.groups == form.channels == form.filters > 1 and form.window.kernel[0] == 1 == form.window.source[0]:
+    if form.groups == form.channels == form.filters > 1 and suits_planes(form.window):
         middle = Middle(form.window, form.images, weights, bias, finish)
-        emit_depthwise(middle, step, step.pointer(node.inputs[0]), step.pointer(node.outputs[0]))
+        size = prod(step.value(node.inputs[0]).shape[1:])
+        emit_depthwise(middle, step, step.pointer(node.inputs[0]), size, step.pointer(node.outputs[0]))
     elif form.groups == 1 and suits(form.window, form.channels, form.filters):
         source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
         emit_winograd(step, form.window, form.images, weights, bias, source, out, finish)

@@ -35,6 +35,7 @@ def floats(*shape: int) -> Any:
 )
 def test_bands_of_any_height_answer_the_same(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depthwise, "BAND_BYTES", size)
+    monkeypatch.setattr(depthwise, "PLANE_BYTES", size)
     x = floats(2, 5, 12, 11)
     nodes, constants, outputs = [], {}, []
     for number, (kernel, window) in enumerate(WINDOWS):
@@ -50,7 +51,14 @@ def test_bands_of_any_height_answer_the_same(size: int, monkeypatch: pytest.Monk
             helper.make_node("Tanh", [middle], [middle + "r"]),
             helper.make_node("Conv", [middle + "r", e, f], [after]),
         ]
-        outputs.append(after)
+        # Alone: what is before is read as it lies.
+        constants |= {f"{c}alone": floats(5, 1, kernel, kernel), f"{e}alone": floats(6, 5, 1, 1)}
+        nodes += [
+            helper.make_node("Conv", ["x", f"{c}alone"], [f"alone {number}"], group=5, **window),
+            helper.make_node("Conv", ["x", f"{c}alone"], [f"between {number}"], group=5, **window),
+            helper.make_node("Conv", [f"between {number}", f"{e}alone"], [f"narrowed {number}"]),
+        ]
+        outputs += [after, f"alone {number}", f"narrowed {number}"]
     model = model_of(nodes, {"x": x}, outputs, constants)
-    assert Counter(each.operator for each in graph_of(model).nodes)["chain"] == len(WINDOWS)
+    assert Counter(each.operator for each in graph_of(model).nodes)["chain"] == 2 * len(WINDOWS)
     against_onnxruntime(model, {"x": x}, 2e-6)

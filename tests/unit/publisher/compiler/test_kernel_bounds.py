@@ -28,12 +28,20 @@ CALLS = {
         for columns in (1, 4, 6, 11)
     },
     **{
-        f"by channel {channels}": (
-            7 * 9 * channels,
-            f"depthwise((Depthwise){{7, 9, {channels}, {-(-channels // 4) * 4}, 3, 3, 1, 2, 1, 1, 1, 1, 7, 5}},"
-            " 3, 1, 4, in, 1, other, 0, out, 0, unchanged);",
+        f"by channel {taps}": (
+            4 * 7 * 9,
+            f"depthwise_plane((Depthwise){{7, 9, 3, 3, {taps}, 1, 2, 1, 1, 5, {(9 - taps) // 2 + 1}}},"
+            " (Weights){other, 0, 3}, in, 0, 3, out, 0, unchanged);",
         )
-        for channels in (1, 3, 4, 6)
+        for taps in (1, 3, 5, 7)
+    },
+    **{
+        f"planes {channels}": (
+            5 * channels,
+            f"plane_line((Band){{1, 5, 0, 0, 1, 0}}, (Pointwise){{0, 0, {channels}, {channels}}}, unchanged, in, 0,"
+            f" {channels}, out, 20);",
+        )
+        for channels in (1, 3, 4, 6, 15)
     },
     **{
         f"patches {channels}": (
@@ -65,7 +73,7 @@ def source() -> str:
     return f"""
 #include "module.h"
 #include "convolution.h"
-#include "depthwise.h"
+#include "chain.h"
 #include "pooling.h"
 unsigned char input[4] ALIGNED, output[{2 * SIZE * 4}] ALIGNED;
 static float middle[{SIZE}] ALIGNED, other[{SIZE}] ALIGNED;
