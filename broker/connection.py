@@ -18,6 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from broker.callbacks import Callbacks
 from broker.client import StrictClient
 from broker.connack import Refusal
+from broker.identifier import client_identifier
 from broker.notes import Note, noted
 from broker.packets import connect_properties, fault_of, packet_size, publish_properties, will_properties
 from broker.records import Discarded, Lost, Record, Refused
@@ -48,7 +49,8 @@ class Connection:
         self._heard.attach(self._client)
 
     def _new_client(self, client_id: str) -> StrictClient:
-        client = StrictClient(client_id, self._settings.maximum_packet_size)
+        identifier = client_identifier(client_id, self._settings)
+        client = StrictClient(identifier, self._settings.maximum_packet_size)
         # The window is kept here: paho sends more than Receive Maximum allows after a reconnect (MQTT 5 §4.9).
         client.max_inflight_messages = 0
         client.connect_timeout = self._settings.connect_timeout

@@ -3,8 +3,9 @@
 Every fleet has a listener with its own port, CA and mount point: mosquitto puts the mount point before all topics of
 those who come in there. A certificate that one fleet's CA issues, whatever name it bears, opens that fleet's topics.
 Accounts bear their fleet's name: MQTT client identifiers are the broker's, not the listener's, and mosquitto looks at
-the account alone before it hands over what waits for one. A hostile CA could issue another fleet's names and take
-sessions over so; fleets that fear this need brokers of their own.
+the account alone before it hands over what waits for one. A hostile CA could issue another fleet's names, and with an
+identifier that is no secret to it (`broker.identifier`) take that session over; fleets that fear this need brokers of
+their own.
 """
 
 import re

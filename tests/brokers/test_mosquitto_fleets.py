@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from broker.embedded import Embedded
+from broker.identifier import client_identifier
 from broker.settings import ConnectionSettings
+from broker.threaded import ThreadedLink
 from protocol.errors import ConfigurationError
 from schemas.kinds import Role
 from schemas.topics import FleetTopics
@@ -22,6 +24,7 @@ from sealedge.operations.fleet import Fleet, FleetFolder
 from sealedge.operations.init import FleetPlan, create_fleet
 from sealedge.operations.settings import access_of
 from tests.brokers.certified_fleet import Mosquitto, made_with_tls
+from tests.support.link_parties import Recorder, eventually
 
 ATTEMPTS = ("read", "write", "will", "queue", "session")
 
@@ -51,9 +54,26 @@ def test_neither_reaches_the_other(fleets: tuple[Fleet, Fleet]) -> None:
     checks = list(check_fleets(operator(plant), operator(farm), os.urandom))
     ways = ("farm to plant", "plant to farm")
     assert [check.name for check in checks] == [f"fleets-{what} {way}" for way in ways for what in ATTEMPTS]
-    # mosquitto binds client identifiers to no account: a session can be ended, and nothing of it is read.
-    assert {check.name.split()[0] for check in checks if check.level != "ok"} == {"fleets-session"}
-    assert {check.level for check in checks} == {"ok", "warn"}
+    assert {check.level for check in checks} == {"ok"}
+    # mosquitto binds client identifiers to no account: those of parties are secrets.
+    assert {check.found for check in checks if check.name.startswith("fleets-session")} == {
+        "ends a session whose client identifier it is told; those of parties hold a secret"
+    }
+
+
+def test_nobody_ends_a_party_of_another_fleet_by_its_client_identifier(fleets: tuple[Fleet, Fleet]) -> None:
+    """By its name, which everybody can guess. By the identifier itself mosquitto would let them."""
+    plant, farm = fleets
+    own = access_of(plant.folder.settings(Role.SENSOR, "sensor-1")).connection
+    strange = access_of(farm.folder.settings(Role.SENSOR, "sensor-1")).connection
+    party = Recorder("sealedge-plant-sensor-sensor-1")
+    with ThreadedLink(party, own, listener=party.note):
+        for guessed in (party.client_id, client_identifier(party.client_id, strange)):
+            Client(strange, guessed, Asked()).leave()
+        assert party.notes("disconnected") == []
+        taken = Client(strange, client_identifier(party.client_id, own), Asked())
+        eventually(lambda: party.notes("disconnected"))
+        taken.vanish()
 
 
 @pytest.mark.parametrize("role", [Role.VERIFIER, Role.PUBLISHER, Role.AGENT, Role.SENSOR, Role.CONSUMER])

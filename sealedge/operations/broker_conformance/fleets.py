@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from broker.identifier import client_identifier
 from broker.settings import ConnectionSettings
 from protocol.errors import RemoteError, TransportError
 from protocol.party import Randomness
@@ -23,7 +24,8 @@ from sealedge.operations.doctor import Check, Level
 _ACL: Final = "give the broker an ACL for every fleet: see broker/ in the fleet's folder, and docs/brokers.md"
 _OWN: Final = "bind client identifiers to accounts, or give each fleet a broker of its own"
 _ENDED: Final = (
-    "another fleet can end connections, and what waited is sent again by who sent it; to keep it out, " + _OWN
+    "another fleet can end connections, and what waited is sent again by who sent it; to keep it out, give parties "
+    "accounts: their client identifiers then hold a secret; or " + _OWN
 )
 
 
@@ -61,16 +63,23 @@ def nothing_is_read(victim: Trial, stranger: Trial) -> Verdict:
     """By any subscription that would match, shared or not, before and after a retained message."""
     topic = victim.topic("secret")
     own = victim.listener("secret", topic)
-    everything = FleetTopics(victim.fleet).everything
-    wanted = (topic, everything, "#", f"$share/stranger/{topic}")
+    wanted = _matching(topic, FleetTopics(victim.fleet).everything)
     ears = {each: _strange_ear(stranger, f"early-{number}", each) for number, each in enumerate(wanted)}
     victim.say(topic, b"secret", retain=True)
     if own.hear() is None:
         return Verdict(False, "the fleet does not hear itself")
-    ears[f"{topic}, retained"] = _strange_ear(stranger, "late", topic)
+    late = {f"{each}, retained": _strange_ear(stranger, f"late-{number}", each) for number, each in enumerate(wanted)}
+    ears |= late
     leaks = [name for name, ear in ears.items() if ear is not None and _hears(ear, topic)]
     victim.say(topic, b"", retain=True)
     return Verdict(not leaks, f"reads {', '.join(leaks)}" if leaks else "reads nothing, shared or retained")
+
+
+def _matching(topic: str, everything: str) -> tuple[str, ...]:
+    """Filters that match a topic of the other fleet: named, by wildcards at each end and within, and shared."""
+    within = "/".join("+" if number == 2 else level for number, level in enumerate(topic.split("/")))
+    plain = (topic, within, everything, "sealedge/#", "+/#", "#")
+    return (*plain, *(f"$share/stranger/{each}" for each in (topic, within, "#")))
 
 
 def nothing_is_written(victim: Trial, stranger: Trial) -> Verdict:
@@ -106,8 +115,11 @@ def no_session_is_taken(victim: Trial, stranger: Trial) -> Verdict:
     thief = _taken_over(victim, stranger, "taken")
     if thief is not None:
         _hears(thief, victim.topic("taken"))
-    kept = victim.client("taken", KEPT).hear(1.0) is not None
-    return Verdict(kept, "takes over no session" if kept else "ends a session by its client identifier")
+    if victim.client("taken", KEPT).hear(1.0) is not None:
+        return Verdict(True, "takes over no session")
+    if client_identifier("taken", victim.settings) != "taken":
+        return Verdict(True, "ends a session whose client identifier it is told; those of parties hold a secret")
+    return Verdict(False, "ends a session by its client identifier")
 
 
 def _taken_over(victim: Trial, stranger: Trial, name: str) -> Client | None:
