@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from publisher.compiler.graph import Attribute, Graph, Node
+from publisher.compiler.operators.depthwise import is_small
 from publisher.compiler.operators.epilogue import instructions
+from publisher.compiler.operators.window import window_of
 
 CHAIN: Final = "chain"
 PARTS: Final = ("first", "middle", "last")
@@ -16,7 +18,7 @@ WIDEST: Final = 32
 """Lines are padded, which is not worth memory beyond this."""
 
 MOST_WEIGHTS: Final = 32 * 1024
-"""Products of more weights than this are better left alone: they would pass by once for every line."""
+"""Products of more weights than this are better left alone: they would pass by once for every band."""
 
 
 def chains(graph: Graph) -> Graph:
@@ -70,12 +72,14 @@ def _neighbours(
     before, after = makers.get(node.inputs[0], -1), readers.get(node.outputs[0], [])
     if before >= 0 and readers[node.inputs[0]] == [number]:
         maker = graph.nodes[before]
-        narrow = graph.values[maker.inputs[0]].shape[-1] < FEWEST_CHANNELS
-        if (narrow or _is_pointwise(maker, graph)) and _is_small(maker, graph) and _is_by_channel(maker, graph):
+        narrow = graph.values[maker.inputs[0]].shape[-1] < FEWEST_CHANNELS and _is_plain(maker, graph)
+        fits = _is_light(maker, graph) or _is_near(node, graph)
+        if (narrow or _is_pointwise(maker, graph)) and fits and _is_by_channel(maker, graph):
             found["first"] = before
     if len(after) == 1 and after[0] >= 0 and _is_by_channel(node, graph):
         reader = graph.nodes[after[0]]
-        if _is_pointwise(reader, graph) and reader.inputs[0] == node.outputs[0]:
+        light = _is_pointwise(reader, graph) and _is_light(reader, graph)
+        if light and reader.inputs[0] == node.outputs[0]:
             found["last"] = after[0]
     return found
 
@@ -90,8 +94,14 @@ def _is_depthwise(node: Node, graph: Graph) -> bool:
     return len(shape) == 4 and groups == shape[-1] == weights[0] > 1 and graph.values[node.outputs[0]].size > 0
 
 
+def _is_near(node: Node, graph: Graph) -> bool:
+    """Whether bands are whole images: all weights pass by once."""
+    source, weights, out = (graph.values[name].shape for name in (*node.inputs[:2], node.outputs[0]))
+    return is_small(window_of(node, source[1:-1], weights[2:], out[1:-1]))
+
+
 def _is_pointwise(node: Node, graph: Graph) -> bool:
-    if not _is_small(node, graph):
+    if not _is_plain(node, graph):
         return False
     source, out = graph.values[node.inputs[0]].shape, graph.values[node.outputs[0]].shape
     weights = graph.values[node.inputs[1]]
@@ -99,11 +109,15 @@ def _is_pointwise(node: Node, graph: Graph) -> bool:
     return source[:-1] == out[:-1] and plain
 
 
-def _is_small(node: Node, graph: Graph) -> bool:
-    """Whether it is a convolution of one group and few weights."""
+def _is_plain(node: Node, graph: Graph) -> bool:
+    """Whether it is a convolution of one group, of known weights."""
     if node.operator != "conv" or not _is_constant(node, graph) or node.integer("group", 1) != 1:
         return False
-    return len(graph.values[node.inputs[0]].shape) == 4 and graph.values[node.inputs[1]].size <= MOST_WEIGHTS
+    return len(graph.values[node.inputs[0]].shape) == 4
+
+
+def _is_light(node: Node, graph: Graph) -> bool:
+    return graph.values[node.inputs[1]].size <= MOST_WEIGHTS
 
 
 def _is_constant(node: Node, graph: Graph) -> bool:
