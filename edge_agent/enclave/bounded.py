@@ -10,7 +10,7 @@ from edge_agent.enclave.faults import out_of_time
 from edge_agent.enclave.guest import Guest
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.wasi import GuestExitedError, Wasi
-from edge_agent.enclave.watchdog import Watchdog
+from edge_agent.enclave.watchdog import Watchdog, Watched
 from protocol.errors import EnclaveError
 
 P = ParamSpec("P")
@@ -48,8 +48,9 @@ class Bounded:
 
         Raises `EnclaveError`; afterwards the guest is good for nothing but to be closed.
         """
-        watched = self._watchdog.begin(seconds, guest.stop_page)
+        watched = Watched(seconds, guest.stop_page)
         try:
+            self._watchdog.begin(watched)
             if self._imports:
                 self._wasi.begin(log.text, log.room, guest.constants)
             result = act(guest, *arguments, **named)

@@ -2,7 +2,8 @@
 
 Why not through wasmtime-py: it asks for a function's type at each call and converts value by value, which takes 8 µs
 where the call itself takes 0.4, and it lists all exports to find one. Why its private parts: the library and the
-shapes of wasmtime's structures are declared there. Its version is pinned, and tests hold both ways against each other.
+shapes of wasmtime's structures are declared there, of the version that `WRITTEN_FOR` names. Tests hold both ways
+against each other.
 
 Nothing here checks a type or an address: who calls has done so. All of it ends with the store.
 """
@@ -14,6 +15,9 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime._func import maybe_raise_last_exn
+
+WRITTEN_FOR: Final = "50.0."
+"""How wasmtime's version begins. With any other, read its C interface first (wasmtime/func.h, extern.h, val.h)."""
 
 KINDS: Final = ("function", "global", "table", "memory")
 """By `wasmtime_extern_kind_t` (wasmtime/extern.h)."""

@@ -65,9 +65,9 @@ COMPONENT_FEATURES: Final[dict[str, bool]] = {
 EMPTY_MODULE: Final = b"\0asm\x01\0\0\0"
 COMPONENT: Final = b"\0asm\x0d\0\x01\0"
 PROBE: Final = EMPTY_MODULE + bytes.fromhex(
-    "010401600000 03020100 0503010001 070a01066d656d6f72790200 0a0901070003400c000b0b"
+    "010401600000 03020100 0503010001 0606017f0141000b 070a01066d656d6f72790200 0a0901070003400c000b0b"
 )
-"""A memory and an endless loop: what its machine code is says how every module is compiled."""
+"""A memory, a global and an endless loop: what becomes of it says how every module is rewritten and compiled."""
 
 
 def hostile_safe_engine(max_stack_bytes: int = MAX_STACK_BYTES) -> wasmtime.Engine:

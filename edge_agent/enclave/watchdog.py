@@ -23,17 +23,23 @@ LINGER_TICKS: Final = 20
 
 
 class Watched:
-    """One run that ends at `deadline`, in the seconds of `time.monotonic`."""
+    """One run that has so many seconds, from when it is begun."""
 
-    __slots__ = ("_deadline", "_stop_page", "is_over")
+    __slots__ = ("_deadline", "_seconds", "_stop_page", "is_over")
 
-    def __init__(self, deadline: float, stop_page: int | None) -> None:
-        self._deadline, self._stop_page = deadline, stop_page
+    def __init__(self, seconds: float, stop_page: int | None = None) -> None:
+        """The Wasm page at the address `stop_page` must stay mapped while it is watched."""
+        self._seconds, self._stop_page = seconds, stop_page
+        self._deadline = math.inf
         self.is_over = False
         """Whether the deadline has passed: what a trap of this run means, and that its stop page is spent."""
 
+    def begin(self) -> None:
+        """The time runs from now on."""
+        self._deadline = time.monotonic() + self._seconds
+
     def look(self, now: float) -> None:
-        """Stop the run if it is time. The caller holds the watchdog's lock."""
+        """Stop the run if it is time, in the seconds of `time.monotonic`. The caller holds the watchdog's lock."""
         if now < self._deadline:
             return
         self.is_over = True
@@ -62,42 +68,41 @@ class Watchdog:
         # The tick under way is already partly over: one more makes the deadline never early.
         return math.ceil(seconds / self._tick_seconds) + 1
 
-    def begin(self, seconds: float, stop_page: int | None = None) -> Watched:
-        """Watch a run that starts now, until `end`.
+    def begin(self, run: Watched) -> None:
+        """Watch a run that starts now, until `end`, which must be called whatever happens.
 
-        The Wasm page at the address `stop_page` must stay mapped until then; afterwards nothing touches it. Raises
-        `EnclaveError` (internal) if nothing would tick: no unbounded run.
+        Raises `EnclaveError` (internal) if nothing would tick: no unbounded run.
         """
-        watched = Watched(time.monotonic() + seconds, stop_page)
+        run.begin()
         with self._lock:
             if self._closed:
                 raise EnclaveError("the enclave's watchdog is not running", reason=Reason.INTERNAL)
-            self._running.add(watched)
+            self._running.add(run)
             self._idle_ticks = 0
             if self._sleeps:
                 self._changed.notify()
-        return watched
 
-    def end(self, watched: Watched) -> None:
-        """The run has ended, in time unless `watched.is_over` says otherwise, which changes no more."""
+    def end(self, run: Watched) -> None:
+        """Nothing touches its stop page any more, and `run.is_over` does not change."""
         with self._lock:
-            self._running.discard(watched)
+            self._running.discard(run)
 
     @contextmanager
     def watching(self, seconds: float) -> Iterator[Watched]:
-        """Tick while the block runs, which has so many seconds. Raises as `begin`."""
-        watched = self.begin(seconds)
+        """Watch while the block runs. Raises as `begin`."""
+        run = Watched(seconds)
         try:
-            yield watched
+            self.begin(run)
+            yield run
         finally:
-            self.end(watched)
+            self.end(run)
 
     def close(self) -> None:
         """End the core modules that run, and the thread when nothing runs; every later `begin` raises."""
         with self._lock:
             self._closed = True
-            for watched in self._running:
-                watched.look(math.inf)
+            for run in self._running:
+                run.look(math.inf)
             self._changed.notify()
 
     def _watch(self) -> None:
@@ -121,6 +126,6 @@ class Watchdog:
     def _look(self) -> None:
         with self._lock:
             now = time.monotonic()
-            for watched in self._running:
-                watched.look(now)
+            for run in self._running:
+                run.look(now)
         self._tick()

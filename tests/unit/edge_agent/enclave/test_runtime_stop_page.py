@@ -1,0 +1,120 @@
+"""The page that is taken away at a deadline: in time, of the run that is over, and of no other."""
+
+import threading
+import time
+
+import pytest
+
+from edge_agent.enclave import watchdog as watching
+from edge_agent.enclave.compiler import compile_here
+from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.watchdog import Watchdog, Watched
+from protocol.errors import EnclaveError
+from schemas.reason import Reason
+from tests.support.wat_modules import inferring
+
+SPIN = """(local $left i32) (local.set $left (i32.load (i32.const 1024)))
+  (loop $on (br_if $on (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)"""
+LONG, SHORT = (2**31 - 1).to_bytes(4, "little"), (1).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("repeat", range(3))
+def test_a_module_whose_instance_was_stopped_goes_on_in_another(load, repeat):
+    module = load(inferring(SPIN), max_seconds=0.01)
+    assert module.run(SHORT) == b""
+    with pytest.raises(EnclaveError) as caught:
+        module.run(LONG)
+    assert caught.value.reason is Reason.DEADLINE_EXCEEDED
+    assert module.run(SHORT) == b""
+
+
+def test_an_instance_that_waits_is_not_stopped(load):
+    module = load(inferring(SPIN), max_seconds=0.01)
+    module.run(SHORT)
+    kept = module._shelf[0]
+    time.sleep(0.05)
+    assert module.run(SHORT) == b""
+    assert module._shelf == [kept]
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Pages that were taken away; the first times the system refuses."""
+    calls: list[tuple[int, int, int]] = []
+
+    def protect(*call: int) -> None:
+        calls.append(call)
+        if len(calls) < 3:
+            raise OSError(12, "no memory")
+
+    monkeypatch.setattr(watching, "protect", protect)
+    return calls
+
+
+def waited(condition) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return condition()
+
+
+def test_a_refusal_of_the_system_is_not_the_end(taken):
+    watchdog = Watchdog(lambda: None, tick_seconds=0.001)
+    run = Watched(0.002, 4096)
+    watchdog.begin(run)
+    assert waited(lambda: len(taken) >= 3)
+    assert run.is_over
+    assert set(taken) == {(4096, 65_536, 0)}
+    watchdog.end(run)
+    count = len(taken)
+    time.sleep(0.02)
+    assert len(taken) == count
+    watchdog.close()
+
+
+def test_what_ended_in_time_is_left_alone(taken):
+    watchdog = Watchdog(lambda: None, tick_seconds=0.001)
+    runs = [Watched(0.02, 4096 * number) for number in range(1, 50)]
+    for run in runs:
+        watchdog.begin(run)
+        watchdog.end(run)
+    time.sleep(0.05)
+    assert taken == []
+    assert not any(run.is_over for run in runs)
+    watchdog.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_watchdog_that_dies_takes_what_runs_with_it(taken):
+    def fail() -> None:
+        raise SystemExit
+
+    watchdog = Watchdog(fail, tick_seconds=0.02)
+    run = Watched(60, 4096)
+    watchdog.begin(run)
+    assert waited(lambda: bool(taken))
+    assert run.is_over
+    watchdog._thread.join(10)
+
+
+@pytest.mark.slow
+def test_runs_that_end_about_when_their_time_does_harm_nobody():
+    """Many threads, their instances closed and made anew all the time: one page taken wrongly would end the process."""
+    runtime = Runtime(Limits(max_seconds=0.004), compiler=compile_here)
+    module, reasons = runtime.load(inferring(SPIN)), set()
+
+    def run(count: int) -> None:
+        for _ in range(60):
+            try:
+                module.run(count.to_bytes(4, "little"))
+            except EnclaveError as error:
+                reasons.add(error.reason)
+
+    threads = [threading.Thread(target=run, args=(count,)) for count in (1, 2_000_000, 9_000_000, 2**31 - 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert reasons == {Reason.DEADLINE_EXCEEDED}
+    assert module._idle._held() <= 4 * 65_536
+    runtime.close()
