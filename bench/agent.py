@@ -52,7 +52,7 @@ def memory(stage: Stage) -> list[Row]:
 
 
 def work(stage: Stage, module: Path, reading: bytes, loop: Worker, runs: int, requests: int) -> list[Row]:
-    """Time on a processor of the enclave's process for a request, without that of the module and its fresh instance.
+    """Time on a processor of the enclave's process for a request, without that of the module's run.
 
     That is measured in turn, with the same runtime, in this process.
     """

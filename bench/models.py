@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -89,19 +88,15 @@ def speed(runtime: Runtime) -> list[ModelRow]:
 
 def _compared(built: Built, float_form: Built | None) -> Iterator[ModelRow]:
     subject, compiled = built.subject, built.compiled
-    with ExitStack() as closing:
-        acts = built.acts(closing)
-        if float_form is not None:
-            acts["float"] = float_form.acts(closing)["module"]
-        taken = in_turn(acts, RUNS)
+    acts = built.acts()
+    if float_form is not None:
+        acts["float"] = float_form.acts()["module"]
+    taken = in_turn(acts, RUNS)
     own = built.reference_error() if subject.float_form else None
     module = Module(subject.name, built.max_error(), own, len(compiled.wasm), built.seconds, compiled.compiler)
     yield model_row(module, "onnxruntime", taken["module"], taken["onnxruntime"])
-    if "kept" in taken:
-        yield model_row(module, "onnxruntime, one instance kept", taken["kept"], taken["onnxruntime"])
-    if "kept" in taken and "native128" in taken:
-        yield model_row(module, "native128", taken["kept"], taken["native128"])
-        yield model_row(module, "native128, call included", taken["module"], taken["native128"])
+    if "native128" in taken:
+        yield model_row(module, "native128", taken["module"], taken["native128"])
     if "float" in taken:
         yield model_row(module, "float", taken["module"], taken["float"])
 

@@ -17,14 +17,11 @@ WORDS: Final = """\
 Written by `make bench-models` together with [models.json](models.json), which has the same figures. What is compared is
 measured in turn on one thread, each run beginning with another one. Of each, a run takes the shortest of three times,
 since what else the machine does can only make them longer. A ratio is taken run by run, and the row is the median with
-its quartiles. A module runs as the enclave runs it: a fresh instance for each request, bytes in, bytes out.
+its quartiles. A module runs as the enclave runs it: bytes in, bytes out, the way back to its first state included.
 
 - `onnxruntime` is one session on one thread, with all of its optimisations and the widest vectors of this processor,
   and the call of `session.run`.
-- `native128` is the same C, compiled for this machine with vectors of 128 bits; what is held against it is the
-  module's code, in one instance that is kept. In `native128, call included` it is a request as the enclave runs it.
-- `onnxruntime, one instance kept` has no fresh instance either, as no enclave has it: the difference from
-  `onnxruntime` is what it costs that no request sees what another left behind.
+- `native128` is the same C, compiled for this machine with vectors of 128 bits, bytes in, bytes out.
 - `float` is the float model that an int8 model was made of, also as a module.
 
 The error is the largest difference from onnxruntime's answer on random inputs of four kinds and a real one, relative to

@@ -1,7 +1,7 @@
 """One model, several ways: the module in the enclave's runtime, onnxruntime, and the same C compiled for this machine.
 
-Each on one thread, and with the call: input bytes or arrays in, a fresh instance, output out. `kept` is one instance
-for all runs, as no enclave has it: what the code takes, to be held against the same code for this machine.
+Each on one thread, and with the call: input bytes or arrays in, output out. A module's run is the enclave's, in an
+instance that is put back to its first state at the end of each run, or in a new one where it cannot be.
 """
 
 import ctypes
@@ -9,7 +9,6 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_agent.enclave.runtime import Module, Runtime
+from edge_agent.enclave.runtime import Runtime
 from publisher.compiler.check import Answer, Arrays, Sample, check, random_samples, whole_ranges
 from publisher.compiler.compiling import CompiledModel, compile_model_untrusted
 from publisher.compiler.emission import Program
@@ -62,16 +61,14 @@ class Built:
         self._inputs: Arrays = tuple(np.ascontiguousarray(subject.inputs[name]) for name in names)
         self._asked = {each.name for each in self.session.get_inputs()}
 
-    def acts(self, closing: ExitStack) -> dict[str, Act]:
-        """What is compared. The kept instance ends with `closing`."""
+    def acts(self) -> dict[str, Act]:
+        """What is compared."""
         data = b"".join(each.tobytes() for each in self._inputs)
         given = self._named(self._inputs)
         acts: dict[str, Act] = {
             "module": lambda: self.module.run(data),
             "onnxruntime": lambda: self.session.run(None, given),
         }
-        if isinstance(self.module, Module):
-            acts["kept"] = kept(self.module, data, closing)
         if self.subject.native:
             acts["native128"] = native(self.compiled.program, data)
         return acts
@@ -129,12 +126,6 @@ def native(program: Program, data: bytes) -> Act:
         return ctypes.string_at(ctypes.addressof(output), program.output_bytes)
 
     return act
-
-
-def kept(module: Module, data: bytes, closing: ExitStack) -> Act:
-    """Input in, `infer`, output out, in one instance with all of the enclave's checks."""
-    guest = closing.enter_context(module._guest(None))
-    return lambda: module._convention.infer(guest, data)
 
 
 def wide_runtime() -> Runtime:

@@ -10,7 +10,7 @@ CHAPTERS: Final = (
     ("What sealing costs", ("sealed/", "clear/", "plain bytes/")),
     ("The loop over TLS", ("tls/",)),
     ("The agent and its enclave", ("agent ", "enclave ", "two cores/one")),
-    ("The runtime", ("limits/", "epochs/", "reset ", "fresh ", "read ", "two threads/")),
+    ("The runtime", ("limits/", "epochs/", "kept/new ", "reset ", "fresh ", "read ", "two threads/")),
     ("Homomorphic encryption in its place", ("homomorphic",)),
     ("Appraisals", ("one ", "appraisals ")),
 )

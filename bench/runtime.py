@@ -1,11 +1,10 @@
-"""`python -m bench.runtime`: what limits and fresh instances cost, and what a second core brings.
+"""`python -m bench.runtime`: what limits cost, what putting an instance back costs, and what a second core brings.
 
 limits/none heavy        a GEMM, a depthwise convolution and a byte sum in one module, against the same machine
                          code without any check (`limits/none gemm`: the GEMM alone; `scalar`: the byte sum alone)
 epochs/none heavy        the same with wasmtime's own epoch checks, which the enclave uses for components alone
-reset 14 MB weights      what the next line's difference is, in microseconds; and the same where all are read
-fresh 14 MB/fresh small  a run of a module that does nothing, with 14 MB of initial data and without
-read 14 MB/read again    a run that reads one word of each of those pages, against the same in one kept instance
+kept/new ...             a run of a module whose instances are put back and used again, against a run of one with the
+                         same memory and entry whose instances cannot be (`CASES` has them)
 two threads/one          calls a second from two threads and from one
 """
 
@@ -15,12 +14,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import wasmtime
 
-from bench.table import Row, figure, ratio, show
+from bench.table import Row, ratio, show
+from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
 from edge_agent.enclave.engine import FEATURES, MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.runtime import AnyModule, Runtime
@@ -28,15 +29,17 @@ from guests.toolchain import compile_c
 
 KERNELS: Final = Path(__file__).with_name("kernels.c")
 REPETITIONS: Final = {"heavy": 20, "gemm": 60, "scalar": 200}
-MEGABYTES: Final = 14
 REQUESTS: Final = 20
+NOT_KEPT: Final = '(data $never "never") (func (data.drop $never))'
+"""Code that may drop a segment, though it is never called: the runtime cannot put such a module's instances back."""
+TIMES: Final = 50
 Act = Callable[[], object]
 
 
 def rows(runs: int) -> list[Row]:
     """All of them, from one runtime."""
     runtime = Runtime(Limits(max_seconds=60))
-    found = [*limits(runtime, runs), *fresh(runtime, runs), *two_threads(runtime, runs)]
+    found = [*limits(runtime, runs), *kept(runtime, runs), *two_threads(runtime, runs)]
     runtime.close()
     return found
 
@@ -57,7 +60,7 @@ def limits(runtime: Runtime, runs: int) -> list[Row]:
 
 
 class Bare:
-    """wasmtime with the enclave's settings, in fresh instances too; nothing ends a run but epochs, if at all."""
+    """wasmtime with the enclave's settings, in one instance that nobody puts back; only epochs may end a run."""
 
     def __init__(self, module: bytes, epochs: bool) -> None:
         config = wasmtime.Config()
@@ -65,78 +68,81 @@ class Bare:
             setattr(config, name, enabled)
         config.max_wasm_stack = MAX_STACK_BYTES
         self._engine = wasmtime.Engine(config)
-        self._linked = wasmtime.Linker(self._engine).instantiate_pre(wasmtime.Module(self._engine, module))
-        self._epochs = epochs
+        linked = wasmtime.Linker(self._engine).instantiate_pre(wasmtime.Module(self._engine, module))
+        self._store = wasmtime.Store(self._engine)
+        if epochs:
+            self._store.set_epoch_deadline(10**9)
+        self._exports = linked.instantiate(self._store).exports(self._store)
 
     def run(self, data: bytes) -> bytes:
         """As a core module with fixed buffers is run."""
-        store = wasmtime.Store(self._engine)
-        if self._epochs:
-            store.set_epoch_deadline(10**9)
-        exports = self._linked.instantiate(store).exports(store)
+        store, exports = self._store, self._exports
         memory = exports["memory"]
         memory.write(store, data, exports["input"](store))
         length = exports["infer"](store)
         at = exports["output"](store)
-        output = bytes(memory.read(store, at, at + length))
-        store.close()
-        return output
+        return bytes(memory.read(store, at, at + length))
 
 
-def fresh(runtime: Runtime, runs: int) -> list[Row]:
-    small, large, reading = (
-        runtime.load(holding(*each)) for each in ((0, False), (MEGABYTES, False), (MEGABYTES, True))
-    )
-    kept = Kept(holding(MEGABYTES, True))
-    taken = in_turn(
-        {
-            "small": many(small, 100),
-            "large": many(large, 100),
-            "read": many(reading, 100),
-            "again": lambda: [kept.run() for _ in range(100)],
-        },
-        runs,
-    )
-    more = [large - small for large, small in zip(taken["large"], taken["small"], strict=True)]
-    reading_more = [read - again for read, again in zip(taken["read"], taken["again"], strict=True)]
-    name = f"reset {MEGABYTES} MB weights"
-    return [
-        figure(name, more, "µs", 1e4, "a fresh instance and its end, beyond those of a module without weights"),
-        figure(
-            f"{name}, all read", reading_more, "µs", 1e4, "one word of each page is read, beyond that in one instance"
-        ),
-        ratio(f"fresh {MEGABYTES} MB/fresh small", taken["large"], taken["small"], "µs", 1e4),
-        ratio(f"read {MEGABYTES} MB/read again", taken["read"], taken["again"], "µs", 1e4),
-    ]
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A module with a page of its own, so many KiB that it may write, so many that it names as constants.
+
+    `data` is whether all of it is initial data, none of it zero. Of each page of this, one word is read, or written.
+    """
+
+    kibibytes: int
+    constants: bool
+    data: bool
+    act: str
+
+    def module(self, others: str = "") -> bytes:
+        """With fixed buffers of no length."""
+        names = ("input", "input_size", "output", "output_size")
+        globals_ = "".join(f'(global (export "{name}") i32 (i32.const 0))' for name in names)
+        end = 65_536 + (self.kibibytes << 10)
+        if self.constants:
+            ends = zip((CONSTANT_START, CONSTANT_END), (65_536, end), strict=True)
+            globals_ += "".join(f'(global (export "{name}") i32 (i32.const {at}))' for name, at in ends)
+        text = "0123456789abcdef" * (self.kibibytes << 6)
+        initial = f'(data (i32.const 65536) "{text}")' if self.data else ""
+        memory = f'(memory (export "memory") {-(-end // 65_536)})'
+        return bytes(wasmtime.wat2wasm(f"(module {memory} {globals_} {self._entry(end)} {initial} {others})"))
+
+    def _entry(self, end: int) -> str:
+        touch = {
+            "nothing": "",
+            "read": "(local.set $sum (i32.add (local.get $sum) (i32.load (local.get $at))))",
+            "write": "(i32.store (local.get $at) (i32.const -1))",
+        }[self.act]
+        loop = f"""(loop $next {touch} (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+          (br_if $next (i32.lt_u (local.get $at) (i32.const {end}))))"""
+        return f"""(func (export "infer") (result i32) (local $at i32) (local $sum i32)
+          (local.set $at (i32.const 65536)) {loop if touch else ""} (i32.eq (local.get $sum) (i32.const 0x12345678)))"""
 
 
-class Kept(Bare):
-    """One instance for all runs: what no enclave may do."""
+CASES: Final = {
+    "small": Case(0, constants=False, data=False, act="nothing"),
+    "14 MB constants": Case(14 << 10, constants=True, data=True, act="nothing"),
+    "14 MB constants, all read": Case(14 << 10, constants=True, data=True, act="read"),
+    "1 MB data, all read": Case(1 << 10, constants=False, data=True, act="read"),
+    "14 MB data, all read": Case(14 << 10, constants=False, data=True, act="read"),
+    "14 MB data": Case(14 << 10, constants=False, data=True, act="nothing"),
+    "1 MB, all written": Case(1 << 10, constants=False, data=False, act="write"),
+    "1 MB": Case(1 << 10, constants=False, data=False, act="nothing"),
+    "14 MB, all written": Case(14 << 10, constants=False, data=False, act="write"),
+    "14 MB": Case(14 << 10, constants=False, data=False, act="nothing"),
+}
 
-    def __init__(self, module: bytes) -> None:
-        super().__init__(module, False)
-        self._store = wasmtime.Store(self._engine)
-        self._exports = self._linked.instantiate(self._store).exports(self._store)
 
-    def run(self, _data: bytes = b"") -> bytes:
-        """Only the call."""
-        self._exports["infer"](self._store)
-        return b""
-
-
-def holding(megabytes: int, reads: bool) -> bytes:
-    """A module with so much initial data, none of it zero, of which each page is read or none."""
-    end = (megabytes << 20) if reads else 4096
-    text = f"""(module (memory (export "memory") {16 * megabytes + 2})
-      (global (export "input") i32 (i32.const 0)) (global (export "input_size") i32 (i32.const 0))
-      (global (export "output") i32 (i32.const 0)) (global (export "output_size") i32 (i32.const 0))
-      (func (export "infer") (result i32) (local $at i32) (local $sum i32)
-        (loop $next
-          (local.set $sum (i32.add (local.get $sum) (i32.load offset=65536 (local.get $at))))
-          (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const {end}))))
-        (i32.eq (local.get $sum) (i32.const 0x12345678)))
-      {f'(data (i32.const 65536) "{"0123456789abcdef" * (megabytes << 16)}")' if megabytes else ""})"""
-    return bytes(wasmtime.wat2wasm(text))
+def kept(runtime: Runtime, runs: int) -> list[Row]:
+    """Call, reset and all."""
+    rows: list[Row] = []
+    for name, case in CASES.items():
+        modules = {"kept": runtime.load(case.module()), "new": runtime.load(case.module(NOT_KEPT))}
+        taken = in_turn({each: many(module, TIMES) for each, module in modules.items()}, runs)
+        rows.append(ratio(f"kept/new {name}", taken["kept"], taken["new"], "µs", 1e6 / TIMES))
+    return rows
 
 
 def many(module: AnyModule, times: int) -> Act:
