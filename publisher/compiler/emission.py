@@ -1,6 +1,6 @@
 """Graphs become one C program and its weights: a function a node, functions that call them in order, and the ABI.
 
-weights │ every constant, 64-byte aligned, once
+weights │ every constant, 64-byte aligned, once (constant_pages)
 arena   │ what is computed in between (planning.memory)
 scratch │ what one step needs for itself
 kept    │ what is carried from one pass over a sequence to the next (planning.carrying)
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigurationError, Finding
+from publisher.compiler.constant_pages import CONSTANT_ENDS, are_many, weights_declared
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph, Node
 from publisher.compiler.importing.refusing import one_line
@@ -28,7 +29,9 @@ from publisher.compiler.repeating import Repeated
 from publisher.compiler.step import Step
 
 KERNELS: Final = Path(__file__).with_name("kernels")
-WEIGHTS: Final = "weights.bin"
+STACK_BYTES: Final = 16 * 1024
+"""Steps have a few hundred bytes of local variables, and no recursion. More would be put back after each request."""
+
 MEMORY: Final = 2**31
 """Bytes that the enclave grants a module at most (guests/README.md)."""
 
@@ -37,7 +40,7 @@ MEMORY: Final = 2**31
 class Program:
     """`source` is C that embeds `weights` as the file `weights.bin`. Sizes are in bytes, the largest there can be.
 
-    `exports` are variables of the C program that callers see.
+    `exports` are variables of the C program that callers see; `stack_bytes` is what local variables may take.
     """
 
     source: str
@@ -47,6 +50,12 @@ class Program:
     arena_bytes: int
     scratch_bytes: int
     exports: tuple[str, ...] = ("input", "output")
+    stack_bytes: int = STACK_BYTES
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """All variables that are exported: the ends of the weights, too, where the enclave keeps them from writing."""
+        return (*self.exports, *(CONSTANT_ENDS if are_many(self.weights) else ()))
 
 
 class _Written:
@@ -184,9 +193,7 @@ def _program(
         "/* Made by sealedge build. */",
         '#include "module.h"',
         *(f'#include "{header}"' for header in sorted(written.headers)),
-        f"static const unsigned char weights[] __attribute__((aligned({ALIGNMENT}))) = {{",
-        f'#embed "{WEIGHTS}" if_empty(0)',
-        "};",
+        *weights_declared(written.weights),
         *(f"static unsigned char {name}[{size} + 1] ALIGNED;" for name, size in written.sizes.items()),
     ]
     total = sum(written.sizes.values()) + len(written.weights) + sum(sizes.values())

@@ -11,7 +11,8 @@ from typing import Any, Final
 import cbor2
 
 from protocol.errors import ConfigurationError, Finding
-from publisher.compiler.emission import WEIGHTS, Program
+from publisher.compiler.constant_pages import weights_declared
+from publisher.compiler.emission import Program
 from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing import prepare_model_untrusted
@@ -19,9 +20,10 @@ from publisher.compiler.importing.bounds import CHILD_BYTES, CHILD_COPIES
 from publisher.compiler.importing.refusing import explained, one_line
 from publisher.compiler.importing.wishes import Wishes
 from publisher.compiler.interface import fixed_interface, fixed_places
-from publisher.compiler.planning.memory import ALIGNMENT
 
 SECONDS: Final = 600
+STACK_BYTES: Final = 256 * 1024
+"""Its kernels may keep arrays in local variables."""
 ENVIRONMENT: Final = {
     # Its own emulation as the device: no compiler is looked for. One thread, no cache of kernels between builds.
     "DEV": "PYTHON",
@@ -89,9 +91,7 @@ def _program(graph: Graph, written: dict[str, Any]) -> Program:
         "/* Made by sealedge build with tinygrad. */",
         '#pragma clang diagnostic ignored "-Weverything"',
         '#include "module.h"',
-        f"static const unsigned char weights[] __attribute__((aligned({ALIGNMENT}))) = {{",
-        f'#embed "{WEIGHTS}" if_empty(0)',
-        "};",
+        *weights_declared(bytes(written["weights"])),
         f"static unsigned char arena[{int(written['arena'])} + 1] ALIGNED;",
         *places.declarations,
         *written["kernels"],
@@ -100,7 +100,8 @@ def _program(graph: Graph, written: dict[str, Any]) -> Program:
     source = "\n".join((*lines, ""))
     if not source.isascii():
         raise ConfigurationError("tinygrad wrote what is no C", finding=Finding("source", "ASCII", "other characters"))
-    return Program(source, bytes(written["weights"]), sizes["input"], sizes["output"], int(written["arena"]), 0)
+    weights, arena = bytes(written["weights"]), int(written["arena"])
+    return Program(source, weights, sizes["input"], sizes["output"], arena, 0, stack_bytes=STACK_BYTES)
 
 
 class _Addresses:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError, Finding
-from publisher.compiler.emission import KERNELS, WEIGHTS, Program
+from publisher.compiler.constant_pages import WEIGHTS
+from publisher.compiler.emission import KERNELS, Program
 from publisher.compiler.exports import without_export
 
 COMMON: Final = (
@@ -21,11 +22,7 @@ COMMON: Final = (
     # Constants can be large and tables unused in a model that folds them.
     *("-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-unused-variable"),
 )
-WASM: Final = (
-    *("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128"),
-    # The stack lies below everything else, so that its overflow traps. Zig would take 16 MiB of each instance for it.
-    "-Wl,-z,stack-size=262144",
-)
+WASM: Final = (*("-target", "wasm32-wasi", "-mexec-model=reactor", "-mcpu=generic+simd128"),)
 NATIVE: Final = ("-mcpu=x86_64_v2", "-shared", "-fPIC")
 """The same C for this machine at 128 bits, to compare with."""
 
@@ -45,11 +42,17 @@ def compile_program(program: Program, *, native: bool = False, cache: Path | Non
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "model.c").write_text(program.source, encoding="ascii")
         Path(scratch, WEIGHTS).write_bytes(program.weights)
-        flags = NATIVE if native else (*WASM, *(f"-Wl,--export={name}" for name in program.exports))
+        flags = NATIVE if native else (*WASM, *_linked(program))
         made = Path(scratch, "made")
         arguments = [*flags, *COMMON, "-I", str(KERNELS), "--embed-dir=.", "model.c", "-o", str(made)]
         _run(arguments, scratch, cache or Path.home() / ".cache" / "sealedge" / "zig")
         return made.read_bytes() if native else without_export(made.read_bytes(), b"_initialize")
+
+
+def _linked(program: Program) -> tuple[str, ...]:
+    exports = (f"-Wl,--export={name}" for name in program.visible)
+    # It lies below everything else, so that its overflow traps. Zig would take 16 MiB of each instance for it.
+    return (f"-Wl,-z,stack-size={program.stack_bytes}", *exports)
 
 
 def _run(arguments: list[str], scratch: str, cache: Path) -> None:

@@ -1,6 +1,7 @@
 """The C compiler is ended with all that it started, and not given what it could not compile."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,12 @@ def test_a_compiler_that_takes_too_long_is_ended_with_what_it_started(monkeypatc
     )
     with pytest.raises(ConfigurationError, match="did not end within"):
         compile_program(program("\n".join(functions)))
-    assert running_with(mark) == []
+    # Killed they are; on a busy machine the system takes a moment to clear them away.
+    for _ in range(100):
+        if not running_with(mark):
+            return
+        time.sleep(0.05)
+    pytest.fail("the compiler went on")
 
 
 def test_a_compiler_that_fails_is_quoted_in_one_line() -> None:
