@@ -45,6 +45,26 @@ class Routing:
         for publication in publications:
             self._spread(publication, retained=retained)
 
+    def runs(self, client_id: str) -> bool:
+        """Whether a party was started under this client identifier and has not ended since."""
+        session = self._sessions.get(client_id)
+        return session is not None and session.party is not None
+
+    def subscriptions(self, client_id: str) -> dict[str, int]:
+        """The topic filters that a client is subscribed to, each with its QoS."""
+        return dict(self._sessions[client_id].subscriptions)
+
+    def forget(self) -> None:
+        """Start anew as a broker without a disk: no session, no retained message and no will outlives it.
+
+        Parties that run are offline until they connect again, and then have to subscribe again.
+        """
+        self.retained = Retained()
+        for session in self._sessions.values():
+            session.online, session.will = False, None
+            session.inbox.clear()
+            session.subscriptions.clear()
+
     def _accept(self, sender: str | None, publication: Publication) -> None:
         """Take one publication: show it, let it be changed, retain it, spread it.
 

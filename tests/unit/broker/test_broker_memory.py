@@ -322,3 +322,24 @@ def test_each_fault_does_what_it_says_and_no_more(seed: int) -> None:
         for _, payloads in scenario(seed, faults):
             assert sorted(payloads) == sorted(whole)
     assert any(payloads != whole for _, payloads in scenario(seed, Faults(delay=0.9)))
+
+
+def test_a_broker_that_forgets_has_neither_sessions_nor_retained_messages() -> None:
+    broker = MemoryBroker()
+    ear = Ear("ear", "a")
+    broker.start(ear)
+    broker.publish(Publication("a", b"kept", retain=True))
+    assert broker.subscriptions("ear") == {"a": 1}
+    broker.forget()
+    assert broker.runs("ear")
+    assert not broker.is_online(ear)
+    assert broker.subscriptions("ear") == {}
+    assert len(broker.retained) == 0
+    broker.publish(Publication("a", b"lost"))
+    broker.mend(ear)
+    broker.publish(Publication("a", b"new"))
+    broker.run()
+    assert ear.payloads == [b"new"]
+    broker.crash(ear)
+    assert not broker.runs("ear")
+    assert not broker.runs("nobody")
