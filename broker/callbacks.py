@@ -15,6 +15,9 @@ from broker.records import Answered, Arrived, Discarded, Lost, Opened, Record, R
 from broker.settings import ConnectionSettings
 from protocol.party import Publication
 
+HUNG_UP = "the broker hung up without an answer: does it speak MQTT 5, with or without TLS as the URL says?"
+"""RabbitMQ 3.10, for one, answers a CONNECT of MQTT 5 so. It may as well be one that is not ready yet."""
+
 
 class Callbacks:
     """What one connection has told us: records for the link, and the state that paho does not show."""
@@ -65,11 +68,13 @@ class Callbacks:
         self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _more: Properties | None
     ) -> None:
         was_refused = bool(self.incoming) and isinstance(self.incoming[-1], Refused)
-        self.is_open = False
+        was_open, self.is_open = self.is_open, False
         if was_refused or self.is_closing:
             return
-        said = flags.is_disconnect_packet_from_server
-        self.incoming.append(Lost(f"the broker said: {reason}" if said else "the connection broke"))
+        if flags.is_disconnect_packet_from_server:
+            self.incoming.append(Lost(f"the broker said: {reason}"))
+        else:
+            self.incoming.append(Lost("the connection broke" if was_open else HUNG_UP))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         identifier = message.mid if message.qos else None

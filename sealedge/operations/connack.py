@@ -21,6 +21,7 @@ _CLEAN_START, _USERNAME, _PASSWORD = 0x02, 0x80, 0x40
 _SESSION_EXPIRY: Final = 0x11
 
 REASONS: Final = {
+    0x01: "it does not speak MQTT 5",
     0x84: "it does not speak MQTT 5",
     0x85: "client identifier not valid",
     0x86: "bad user name or password",
@@ -33,7 +34,7 @@ REASONS: Final = {
     0x97: "quota exceeded",
     0x9F: "connection rate exceeded",
 }
-"""Reason codes of §3.2.2.2, in words."""
+"""Reason codes of §3.2.2.2, in words; 1 is what brokers of MQTT 3.1.1 answer to a version that they do not know."""
 
 
 @dataclass(frozen=True, slots=True)
