@@ -1,7 +1,7 @@
 """`python deploy/bytecode.py PACKAGE...`: import all of these, so that Python keeps the bytecode of what they need.
 
-It goes where PYTHONPYCACHEPREFIX says. A container with a read-only file system would compile it at each start: public
-images of Python come without the bytecode of its own library, too.
+It goes where PYTHONPYCACHEPREFIX says. With a read-only file system, what has none is compiled at each start, and a
+base image may come without that of Python's own library.
 """
 
 import importlib

@@ -2,41 +2,43 @@
 
     python provision.py INIT_OPTION...
 
-`sealedge init` makes the fleet in /authority/fleet. Below /fleet each folder is a volume, which its party mounts and no
-other. trust/ comes last: where it is, all was handed over, and nothing is done again. What an interrupted start left is
-made anew; nobody can have used it.
+`sealedge init` makes the fleet in /authority/fleet. Folders below /fleet that a volume is mounted on get what the fleet
+has in the same place; a party mounts its own volume and trust/, and no other. trust/ comes last: where it is, all was
+handed over, and nothing is done again. What an interrupted start left is made anew; nobody can have used it.
 """
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 MADE, VOLUMES = Path("/authority/fleet"), Path("/fleet")
-DONE = "authority.pub.pem"
+TRUST, DONE = "trust", "authority.pub.pem"
 
 
 def main(options: list[str]) -> int:
-    """The command. The exit status is that of `sealedge init`."""
-    if (VOLUMES / "trust" / DONE).exists():
+    """The command. Exit status 0, that of `sealedge init`, or 2: a volume is for nobody."""
+    if (VOLUMES / TRUST / DONE).exists():
         sys.stdout.write("the fleet is there already\n")
         return 0
     shutil.rmtree(MADE, ignore_errors=True)
-    status = subprocess.run([sys.executable, "-m", "sealedge", "init", str(MADE), *options], check=False).returncode
-    if status == 0:
-        for folder in [*parties(VOLUMES), VOLUMES / "trust"]:
-            hand_over(MADE / folder.relative_to(VOLUMES), folder)
-    return status
+    command = [sys.executable, "-m", "sealedge", "init", str(MADE), *options]
+    status = subprocess.run(command, check=False).returncode  # noqa: S603 - the options are compose.yaml's
+    if status != 0:
+        return status
+    places = [path.relative_to(VOLUMES) for path in sorted(VOLUMES.rglob("*"), key=is_trust) if path.is_mount()]
+    for place in places:
+        if not (MADE / place).is_dir():
+            sys.stderr.write(f"provision: a volume is mounted on {VOLUMES / place}, and the fleet has no {place}\n")
+            return 2
+    for place in places:
+        hand_over(MADE / place, VOLUMES / place)
+    return 0
 
 
-def parties(volumes: Path) -> Iterator[Path]:
-    """The folders of all who get one, without trust/; each of them is a volume."""
-    for folder in sorted(volumes.iterdir()):
-        if folder.name in ("agents", "sensors", "consumers"):
-            yield from sorted(folder.iterdir())
-        elif folder.name != "trust":
-            yield folder
+def is_trust(path: Path) -> bool:
+    """A key that puts trust/ behind all others."""
+    return path == VOLUMES / TRUST
 
 
 def hand_over(source: Path, volume: Path) -> None:
