@@ -1,6 +1,6 @@
 """Bytecode of what an enclave imports, kept by its host between starts: compiling it takes most of a start.
 
-    file    HMAC-SHA-256 || length of the list, 4 bytes || list || what the enclave's process reads (`enclave.start`)
+    file    HMAC-SHA-256 || length of the list, 4 bytes || list || what the enclave's process reads (`KeptCode`)
     list    CBOR [magic of this Python, [[path, SHA-256 of the source], ...]]
 
 Python's own cache is not used: whoever can write there chooses what runs, and nobody measures it. What is kept here is
@@ -11,13 +11,16 @@ read and hashed at every start. Anything else is not run, and made anew.
 import hmac
 import importlib.util
 import marshal
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
 
+from edge_agent.enclave.start import LENGTH_BYTES, Kept
 from protocol.cbor import decode_untrusted, encode
 from protocol.cose import derive
 from protocol.errors import AuthenticationError, ConfigurationError, EnclaveError, MalformedError, RemoteError
@@ -32,15 +35,19 @@ LIST_SECONDS: Final = 60.0
 _TAG_BYTES: Final = 32
 
 _LENGTH_BYTES: Final = 4
+"""Of the list."""
 
 Source = tuple[str, bytes]
 """The path of a source, and its SHA-256."""
+
+Named = tuple[str, str]
+"""A module, and the path of its source."""
 
 
 class BytecodeCache:
     """One file. `secret` is what the TEE gives to this agent (`Attester.sealing_key`); `list_sources` names paths."""
 
-    def __init__(self, path: Path, secret: bytes, list_sources: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, path: Path, secret: bytes, list_sources: Callable[[], Sequence[Named]]) -> None:
         self._path, self._list = path, list_sources
         self._key = derive(secret, encode([DOMAIN, "bytecode"]), 32)
 
@@ -63,13 +70,13 @@ class BytecodeCache:
         can say what is imported.
         """
         sources: list[Source] = []
-        kept: dict[str, bytes] = {}
-        for path in self._list():
+        codes: dict[str, tuple[str, bytes]] = {}
+        for name, path in self._list():
             source = _read(path)
             sources.append((path, sha256(source).digest()))
-            kept[path] = _compiled(path, source)
+            codes[name] = (path, _compiled(path, source))
         listed = encode([importlib.util.MAGIC_NUMBER, [list(each) for each in sources]])
-        body = len(listed).to_bytes(_LENGTH_BYTES, "big") + listed + marshal.dumps(kept)
+        body = len(listed).to_bytes(_LENGTH_BYTES, "big") + listed + _kept(codes)
         write_private(self._path, self._tag(body) + body)
         return len(sources)
 
@@ -96,7 +103,18 @@ class BytecodeCache:
         return hmac.digest(self._key, body, "sha256")
 
 
-def imported_sources(command: Sequence[str]) -> list[str]:
+def _kept(codes: dict[str, tuple[str, bytes]]) -> bytes:
+    """What `KeptCode` reads."""
+    index: dict[str, Kept] = {}
+    offset = 0
+    for name, (path, code) in codes.items():
+        index[name] = (path, Path(path).name == "__init__.py", offset, len(code))
+        offset += len(code)
+    head = marshal.dumps(index)
+    return len(head).to_bytes(LENGTH_BYTES, "big") + head + b"".join(code for _, code in codes.values())
+
+
+def imported_sources(command: Sequence[str]) -> list[Named]:
     """Ask a process that imports all that an enclave does. Raises `EnclaveError`."""
     try:
         asked = subprocess.run(  # noqa: S603 - the operator's own command, and no shell
@@ -104,7 +122,8 @@ def imported_sources(command: Sequence[str]) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise EnclaveError(f"what an enclave imports is not to be had: {type(error).__name__}") from error
-    return sorted(set(asked.stdout.decode().splitlines()))
+    found = (line.split("\t") for line in asked.stdout.decode().splitlines())
+    return sorted({(name, path) for name, path in found})
 
 
 def _compiled(path: str, source: bytes) -> bytes:
@@ -123,7 +142,11 @@ def _read(path: str) -> bytes:
 
 def _anonymous(data: memoryview) -> IO[bytes]:
     """A file without a name: nobody else can open it, and it is gone when both processes have closed it."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
+    file: IO[bytes]
+    if sys.platform == "linux":
+        file = os.fdopen(os.memfd_create("bytecode"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's to close
     file.write(data)
     file.flush()
     file.seek(0)

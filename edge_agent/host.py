@@ -8,23 +8,38 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.frames import FrameSocket
 from edge_agent.enclave_client import EnclaveClient
+from edge_agent.installed import installed
+from edge_agent.measurement import DISTRIBUTIONS
 from protocol.errors import ConfigurationError, EnclaveError
 
-# `-I`: neither the working directory nor the environment chooses what is imported. `-B` and a prefix that cannot
-# exist: no cached bytecode, which nobody measures, runs in place of the measured source.
-_PYTHON: Final = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null", "-m")
-COMMAND: Final = (*_PYTHON, "edge_agent.enclave")
-"""Runs an enclave on the descriptor that is appended. A TEE's launcher may stand in front."""
+# `-I`: neither the working directory nor the environment chooses what is imported. `-S`: nor does a `.pth` file.
+# `-B` and a prefix that cannot exist: no cached bytecode, which nobody measures, runs in place of the measured source.
+_PYTHON: Final = (sys.executable, "-I", "-S", "-B", "-X", "pycache_prefix=/dev/null")
 
-FROM_BYTECODE: Final = (*_PYTHON, "edge_agent.enclave.start")
-LIST_SOURCES: Final = (*FROM_BYTECODE, "list")
-"""The same on two descriptors, of bytecode and of the socket; and what names the sources that an enclave imports."""
+
+@cache
+def command() -> tuple[str, ...]:
+    """Runs an enclave on the descriptor that is appended; a TEE's launcher may stand in front.
+
+    It imports what is measured, from where that lies: other folders are not searched. Raises `ConfigurationError`.
+    """
+    root = Path(__file__).parent.parent
+    folders = dict.fromkeys(str(each) for each in (root, *(found.folder for found in installed(DISTRIBUTIONS))))
+    return (*_PYTHON, str(root / "edge_agent" / "enclave" / "start.py"), *folders)
+
+
+def list_sources() -> tuple[str, ...]:
+    """The command that names the sources which an enclave imports (`edge_agent.bytecode`)."""
+    return (*command(), "list")
+
 
 START_SECONDS: Final = 60.0
 COMPILE_SECONDS: Final = 120.0
@@ -39,12 +54,13 @@ class EnclaveProcess:
     def __init__(
         self,
         configuration: EnclaveConfiguration,
-        command: Sequence[str] = COMMAND,
+        own_command: Sequence[str] | None = None,
         bytecode: Callable[[], IO[bytes] | None] | None = None,
     ) -> None:
-        """`bytecode` opens, for each start, what `edge_agent.bytecode` keeps; only with the usual command."""
-        self._configuration, self._command = configuration, tuple(command)
-        self._bytecode = bytecode if self._command == COMMAND else None
+        """`bytecode` opens, for each start, what `edge_agent.bytecode` keeps; only with the usual `command`."""
+        self._configuration = configuration
+        self._command = command() if own_command is None else tuple(own_command)
+        self._bytecode = bytecode if own_command is None else None
         self._process: subprocess.Popen[bytes] | None = None
         self._client: EnclaveClient | None = None
         self.answer_seconds = COMPILE_SECONDS + configuration.measured.limits.module.milliseconds / 1000
@@ -105,7 +121,7 @@ class EnclaveProcess:
         if kept is None:
             return _started(self._command, descriptor)
         with kept:
-            return _started(FROM_BYTECODE, kept.fileno(), descriptor)
+            return _started(self._command, kept.fileno(), descriptor)
 
     def _ending(self, hangs: bool) -> str:
         """How the process ended; by force if it hangs, since its client is of no use any more."""

@@ -3,8 +3,9 @@
     measurement = SHA-256(CBOR ["sealedge/1", "measurement", [[name, value], ...]]), the pairs in order of name
 
 Covered are the sources of `schemas`, `protocol` and `edge_agent.enclave`, file by file, the distributions that they
-import, as installed, and the version of Python. Not covered are Python's own files and what `site` runs at its start.
-A hardware TEE measures the whole image, these with it; here a host measures itself, and can lie.
+import, as installed, and the version of Python. Not covered are Python's own files; no other file runs, since the
+enclave starts without `site`. A hardware TEE measures the whole image, these with it; here a host measures itself, and
+can lie.
 """
 
 import hashlib

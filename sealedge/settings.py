@@ -9,17 +9,11 @@ say what they need in `sealedge.client.settings` and `sealedge.operations.settin
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
 from broker.settings import ConnectionSettings
 from protocol.errors import ConfigurationError, Finding
@@ -56,20 +50,10 @@ class BrokerSettings(BaseModel):
         return ConnectionSettings(**found)
 
 
-class Environment(EnvSettingsSource):
-    """The environment, which does not say where the file lies: SEALEDGE_FOLDER would move every relative path."""
-
-    def __call__(self) -> dict[str, Any]:
-        """The settings that are set."""
-        return {name: value for name, value in super().__call__().items() if name != "folder"}
-
-
-class FileSettings(BaseSettings):
+class FileSettings(BaseModel):
     """What the settings of all parties have in common. `folder` is that of the file, and said nowhere else."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=NESTED, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     folder: Path = Path()
     fleet: Name
@@ -89,24 +73,17 @@ class FileSettings(BaseSettings):
         if reserved is not None:
             raise ConfigurationError(f"{path}: {reserved} is not a setting")
         try:
-            return cls(**values, folder=path.parent)
+            return cls(**_merged(values, cls._environment(path)), folder=path.parent)
         except ValidationError as error:
             raise explained(path, error, show_value=False) from None
-        except SettingsError as error:
-            # Lists and tables are JSON in the environment. The message names the field, never its value.
-            raise ConfigurationError(f"{path}: the environment is not JSON where it must be: {error}") from None
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `Environment` stands in its place
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a file in the working directory decides nothing
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - secrets have files of their own
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment above the file, and nothing else."""
-        return Environment(settings_cls), init_settings
+    def _environment(cls, path: Path) -> dict[str, Any]:
+        if not _is_in_environment(cls.model_fields):
+            return {}
+        from sealedge.environment import above_file  # noqa: PLC0415 - brings asyncio and argparse
+
+        return above_file(path, cls, PREFIX, NESTED)
 
     def path(self, relative: Path) -> Path:
         """A path of these settings, relative to the folder of the file."""
@@ -122,6 +99,20 @@ class FileSettings(BaseSettings):
         if url is None:
             return self
         return self.model_copy(update={"broker": self.broker.model_copy(update={"url": url})})
+
+
+def _merged(values: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged name by name; of anything else, what is above stands."""
+    found = dict(values)
+    for name, value in above.items():
+        below = found.get(name)
+        found[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _is_in_environment(names: Iterable[str]) -> bool:
+    own = {(PREFIX + name).lower() for name in names}
+    return any(each.lower().partition(NESTED)[0] in own for each in os.environ)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,21 +1,21 @@
 """A process that compiles for a confined enclave, which starts no process any more: a fork for each module.
 
-It is forked before the enclave has made a key, and passes modules on without looking at them. Each is compiled in
-a fork of its own, within limits of time and memory, and under a filter that leaves it memory, threads and a pipe:
-a module that breaks the compiler has nothing but itself.
+It is forked first, from a process that has imported little more than wasmtime: what the enclave imports and makes
+later is not in its memory. It gives up what the enclave gives up, says so, and passes modules on without looking at
+them. Each is compiled in a fork of its own, within limits of time and memory, and under a filter that leaves it memory,
+threads and a pipe: a module that breaks the compiler has nothing but itself.
 
-    question  seconds, processor seconds, data bytes, stack bytes, length, module
-    answer    outcome, length, machine code or words
+    at the start  0, length, words for what it has given up
+    question      seconds, processor seconds, data bytes, stack bytes, length, module
+    answer        outcome, length, machine code or words
 """
 
 import gc
-import math
 import os
 import select
 import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable
 from enum import IntEnum
@@ -25,18 +25,15 @@ from typing import Final, NoReturn
 import wasmtime
 
 from edge_agent.enclave.compile_child import bound
-from edge_agent.enclave.compiler import invalid_words, ran_out, too_slow
-from edge_agent.enclave.confinement import close_all_but, filter_calls, stay_private
+from edge_agent.enclave.confinement import close_all_but, filter_calls, isolate, stay_private
 from edge_agent.enclave.confinement.system_calls import for_compile_server, for_compiler
 from edge_agent.enclave.engine import compiled
-from edge_agent.enclave.limits import HARD_CAPS, Limits
-from protocol.errors import EnclaveError
-from schemas.reason import Reason
 
-_QUESTION: Final = struct.Struct("=dIQIQ")
-_ANSWER: Final = struct.Struct("=iQ")
+QUESTION: Final = struct.Struct("=dIQIQ")
+ANSWER: Final = struct.Struct("=iQ")
 _AT_ONCE: Final = 2**20
-MAX_OUTPUT: Final = 8 * int(HARD_CAPS["max_module_bytes"])
+MAX_OUTPUT: Final = 2**31
+"""Bytes of machine code: eight times what the largest module has (`limits.HARD_CAPS`)."""
 
 
 class Outcome(IntEnum):
@@ -49,62 +46,32 @@ class Outcome(IntEnum):
     TOO_SLOW = 6
 
 
-class CompileServer:
-    """The enclave's end: a `Compiler`. Used from any number of threads; compiles one module at a time."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection, self._turn = connection, threading.Lock()
-
-    def __call__(self, module: bytes, limits: Limits, max_stack_bytes: int) -> bytes:
-        """Raises `EnclaveError`: model-invalid for what the module brought about, internal where nothing compiles."""
-        seconds = math.ceil(limits.max_compile_seconds) * (os.cpu_count() or 1)
-        bounds = (limits.max_compile_seconds, seconds, limits.max_compile_bytes, max_stack_bytes)
-        with self._turn:
-            outcome, output = self._exchange(_QUESTION.pack(*bounds, len(module)), module)
-        if outcome == Outcome.INVALID:
-            raise invalid_words(output)
-        if outcome == Outcome.TOO_SLOW:
-            raise too_slow(limits)
-        if outcome == Outcome.FAULT:
-            raise EnclaveError("the compiler does not run", reason=Reason.INTERNAL)
-        if outcome != Outcome.DONE:
-            raise ran_out(outcome, limits)
-        return output
-
-    def close(self) -> None:
-        """The server ends when it sees the end of the stream."""
-        self._connection.close()
-
-    def _exchange(self, header: bytes, module: bytes) -> tuple[int, bytes]:
-        try:
-            self._connection.sendall(header)
-            self._connection.sendall(module)
-            outcome, size = _ANSWER.unpack(_exactly(self._connection, _ANSWER.size))
-            return outcome, _exactly(self._connection, size)
-        except (OSError, EOFError):
-            raise EnclaveError("the compiler has ended", reason=Reason.INTERNAL) from None
-
-
-def start_compile_server() -> CompileServer:
-    """Fork a compile server. For a process with one thread that is isolated, and not yet filtered, alone."""
+def start_compile_server() -> socket.socket:
+    """Fork a compile server, from a process with one thread. Returns what leads to it (`separate_compiler`)."""
     ours, theirs = socket.socketpair()
+    # What both share is looked at by no collection, which would write to it.
+    gc.freeze()
     if os.fork() == 0:
-        _become(lambda: _serve(theirs, ours))
+        become(lambda: serve(theirs, ours))
     theirs.close()
-    return CompileServer(ours)
+    return ours
 
 
-def _serve(connection: socket.socket, other: socket.socket) -> None:
+def serve(connection: socket.socket, other: socket.socket) -> None:
+    """Give up what can be given up, say what, and compile until the other end closes: `EOFError`."""
     other.close()
-    close_all_but(connection.fileno())
-    stay_private()
-    filter_calls(for_compile_server())
+    words = [*isolate(connection.fileno()), *filter_calls(for_compile_server())]
+    _send(connection, Outcome.DONE, " ".join(words).encode("ascii"))
     gc.freeze()  # what a fork does not touch is not copied
     while True:
-        seconds, *bounds, size = _QUESTION.unpack(_exactly(connection, _QUESTION.size))
-        outcome, output = _bounded(partial(_compile_to, _exactly(connection, size), *bounds), seconds)
-        connection.sendall(_ANSWER.pack(outcome, len(output)))
-        connection.sendall(output)
+        seconds, *bounds, size = QUESTION.unpack(receive_exactly(connection, QUESTION.size))
+        outcome, output = _bounded(partial(_compile_to, receive_exactly(connection, size), *bounds), seconds)
+        _send(connection, outcome, output)
+
+
+def _send(connection: socket.socket, outcome: int, output: bytes) -> None:
+    connection.sendall(ANSWER.pack(outcome, len(output)))
+    connection.sendall(output)
 
 
 def _bounded(work: Callable[[int], int], seconds: float) -> tuple[int, bytes]:
@@ -112,7 +79,7 @@ def _bounded(work: Callable[[int], int], seconds: float) -> tuple[int, bytes]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _become(lambda: work(writing))
+        become(lambda: work(writing))
     os.close(writing)
     output = _read_until(reading, time.monotonic() + seconds)
     os.close(reading)
@@ -152,7 +119,7 @@ def _compile_to(module: bytes, processor_seconds: int, data_bytes: int, stack_by
     return outcome
 
 
-def _become(work: Callable[[], int | None]) -> NoReturn:
+def become(work: Callable[[], int | None]) -> NoReturn:
     """Be another process from here on: whatever happens, the code of the one that was forked does not go on."""
     status: int = Outcome.FAULT
     try:
@@ -165,8 +132,8 @@ def _become(work: Callable[[], int | None]) -> NoReturn:
         os._exit(status)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    """Raises `EOFError` where the other end has closed."""
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
+    """As many bytes. Raises `EOFError` where the other end has closed."""
     parts = []
     while size:
         part = connection.recv(min(size, _AT_ONCE))

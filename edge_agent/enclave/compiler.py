@@ -11,7 +11,6 @@ touches a disk, and what it returns is trusted like the enclave itself.
 
 import math
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -40,6 +39,8 @@ BOOTSTRAP: Final = (
 
 def compile_in_child(module: bytes, limits: Limits, max_stack_bytes: int) -> bytes:
     """A `Compiler` within `max_compile_seconds` and `max_compile_bytes`; `EnclaveError` (internal) if none starts."""
+    import subprocess  # noqa: PLC0415 - an enclave with a compile server starts no process
+
     try:
         child = subprocess.run(  # noqa: S603 - this interpreter, on the enclave's own code
             _command(limits, max_stack_bytes),

@@ -3,9 +3,9 @@
 Imports wasmtime and `interruptible` alone: the compiling child process starts with this file.
 """
 
-import hashlib
-import importlib.metadata
 import platform
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import wasmtime
@@ -13,7 +13,8 @@ from wasmtime.component import Component
 
 from edge_agent.enclave.interruptible import UnknownCodeError, interruptible
 
-WASMTIME_VERSION: Final = importlib.metadata.version("wasmtime")
+_INFORMATION: Final = sorted(each.name for each in Path(wasmtime.__file__).parents[1].glob("wasmtime-*.dist-info"))
+WASMTIME_VERSION: Final = " ".join(each.removesuffix(".dist-info").partition("-")[2] for each in _INFORMATION)
 """Read at the start: an enclave that is confined opens no file any more."""
 
 MAX_STACK_BYTES: Final = 512 * 1024
@@ -106,19 +107,29 @@ def compiled(module: bytes, max_stack_bytes: int = MAX_STACK_BYTES) -> bytes:
     return bytes(wasmtime.Module(hostile_safe_engine(max_stack_bytes), checked).serialize())
 
 
-def engine_fingerprint(max_stack_bytes: int = MAX_STACK_BYTES) -> str:
+def compiled_probe(max_stack_bytes: int = MAX_STACK_BYTES) -> bytes:
+    """The machine code of `PROBE`, by this process."""
+    return compiled(PROBE, max_stack_bytes)
+
+
+def engine_fingerprint(
+    max_stack_bytes: int = MAX_STACK_BYTES, compiling: Callable[[int], bytes] = compiled_probe
+) -> str:
     """What decides how a module is compiled and run, on one line: four parts, separated by "; ".
 
     The wasmtime version, the platform, the features, and SHA-256 of a small module's machine code. wasmtime writes
     into that code its own version, its settings, and which instruction sets it found, so the last part differs
-    between kinds of processors and the first three do not.
+    between kinds of processors and the first three do not. `compiling` is `compiled_probe`, here or in the process that
+    compiles the modules: one that never compiled has no compiler in its memory.
     """
+    import hashlib  # noqa: PLC0415 - OpenSSL is nothing that a compiling process needs
+
     features = " ".join(name for name, enabled in sorted(FEATURES.items()) if enabled)
     return "; ".join(
         (
             f"wasmtime {WASMTIME_VERSION}",
             f"{platform.system().lower()}-{platform.machine()}",
             f"{features} stack={max_stack_bytes}",
-            f"sha256:{hashlib.sha256(compiled(PROBE, max_stack_bytes)).hexdigest()}",
+            f"sha256:{hashlib.sha256(compiling(max_stack_bytes)).hexdigest()}",
         )
     )

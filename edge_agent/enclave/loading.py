@@ -25,6 +25,10 @@ Raises `EnclaveError` (model-invalid).
 """
 
 
+Fingerprint = Callable[[int], str]
+"""`engine_fingerprint` for as many bytes of stack."""
+
+
 @dataclass(slots=True)
 class Running:
     """A module that may compute until `expires`."""

@@ -1,55 +1,88 @@
-"""Starts an enclave from bytecode that its host made of the measured sources: `python -m edge_agent.enclave.start`.
+"""The first file of an enclave's process: `python -I -S edge_agent/enclave/start.py FOLDER... [FILE] ARGUMENT`.
 
-    FILE ARGUMENT    `edge_agent.enclave` with that argument; FILE is the descriptor of what `edge_agent.bytecode` keeps
-    list             the path of every source that an enclave imports, one a line
+    FOLDER      absolute: where the measured sources lie, and the distributions that they import
+    FILE        the descriptor of bytecode that the host made of these sources (`edge_agent.bytecode`), if it has some
+    ARGUMENT    that of `edge_agent.enclave`; or `list`: names and paths of all that an enclave imports, one a line
+
+Without `site` (`-S`) no `.pth` file of another package runs here, and nothing is imported from elsewhere.
 
 The host chooses what runs either way: it hands over sources or bytecode. That the one is made of the other is the
 host's word, as its measurement is; where the TEE measures the whole machine, neither is needed.
+
+    file  length of the index, 8 bytes || index || code of one module after the other, marshalled
+    index marshalled: {name of the module: (path of its source, whether it is a package, offset, length)}
 """
 
 import marshal
 import os
 import sys
-from importlib.machinery import SourceFileLoader
-from types import CodeType
-from typing import Any
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from types import CodeType, ModuleType
+from typing import Final
 
-_known: dict[str, bytes] = {}
-"""Code by the path of its source."""
-
-_from_source = SourceFileLoader.get_code
+LENGTH_BYTES: Final = 8
+Kept = tuple[str, bool, int, int]
 
 
-def _code_of(loader: Any, fullname: str) -> CodeType | None:
-    code: CodeType | None = None
-    kept = _known.pop(loader.path, None)
-    if kept is not None:
-        code = marshal.loads(kept)  # noqa: S302 - the host's own, and authentic: it might as well hand over sources
-    return _from_source(loader, fullname) if code is None else code
+class KeptCode:
+    """Finds modules (PEP 302) in a file of bytecode, and reads each when it is imported: none is held in memory."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        size = int.from_bytes(os.pread(descriptor, LENGTH_BYTES, 0), "big")
+        # The host's own, and authentic: it might as well hand over sources.
+        self._index: dict[str, Kept] = marshal.loads(os.pread(descriptor, size, LENGTH_BYTES))  # noqa: S302
+        self._start = LENGTH_BYTES + size
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """What an import begins with. None for what is not kept: extension modules."""
+        kept = self._index.get(name)
+        if kept is None:
+            return None
+        path, is_package, _, _ = kept
+        folders = [os.path.dirname(path)] if is_package else None  # noqa: PTH120 - before pathlib is imported
+        loader = _Loader(name, path, self)
+        return spec_from_file_location(name, path, loader=loader, submodule_search_locations=folders)
+
+    def code(self, name: str) -> CodeType:
+        """The code of a module that was found."""
+        _, _, offset, size = self._index[name]
+        found: CodeType = marshal.loads(os.pread(self._descriptor, size, self._start + offset))  # noqa: S302 - as above
+        return found
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, path: str, kept: KeptCode) -> None:
+        super().__init__(name, path)
+        self._kept = kept
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self._kept.code(self.name), vars(module))  # noqa: S102 - what every import does
 
 
 def main(arguments: list[str]) -> int:
     """Import the enclave and be one. Returns the exit status."""
-    if arguments == ["list"]:
+    folders = [each for each in arguments if os.path.isabs(each)]  # noqa: PTH117 - before pathlib is imported
+    rest = [each for each in arguments if each not in folders]
+    sys.path += folders
+    if rest == ["list"]:
         return _list()
-    if len(arguments) != 2 or not arguments[0].isdecimal():
-        return os.EX_USAGE
-    with os.fdopen(int(arguments[0]), "rb") as file:
-        _known.update(marshal.load(file))  # noqa: S302 - as above
-    SourceFileLoader.get_code = _code_of  # type: ignore[method-assign, assignment]  # of every finder
+    if len(rest) == 2 and all(each.isdecimal() for each in rest):
+        sys.meta_path.insert(0, KeptCode(int(rest.pop(0))))
     from edge_agent.enclave.__main__ import main as run  # noqa: PLC0415 - what it imports is what is kept
 
-    _known.clear()
-    return run(arguments[1:])
+    return run(rest)
 
 
 def _list() -> int:
-    import edge_agent.enclave.__main__  # noqa: F401, PLC0415 - to see what it imports
+    import edge_agent.enclave.__main__  # noqa: PLC0415 - to see what they import
+    import edge_agent.enclave.serving  # noqa: F401, PLC0415
 
-    specs = [module.__spec__ for module in tuple(sys.modules.values()) if getattr(module, "__spec__", None)]
-    for spec in specs:
+    for module in tuple(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            print(spec.loader.path)
+            print(spec.name, spec.loader.path, sep="\t")
     return 0
 
 

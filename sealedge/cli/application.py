@@ -18,6 +18,7 @@ from typing import Final
 import click
 
 from protocol.errors import ConfigurationError, LocalError, SealedgeError, printable
+from schemas.plugins import without_plugins
 
 DONE, UNFULFILLED, WRONG_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    without_plugins()
     result = program.main(arguments, prog_name="sealedge", standalone_mode=False)
     return result if isinstance(result, int) else DONE
 

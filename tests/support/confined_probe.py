@@ -18,12 +18,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.enclave.__main__ import confine
+from edge_agent.enclave.compile_server import start_compile_server
 from edge_agent.enclave.confinement import filter_calls, isolate
 from edge_agent.enclave.confinement.kernel import CLONE_NEWUSER, prctl, unshare
 from edge_agent.enclave.confinement.system_calls import for_compiler, for_enclave
 from edge_agent.enclave.engine import MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.serving import confine
 from tests.support.wat_modules import ECHO, performing
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,7 +57,7 @@ def main(mode: str, port: str = "0") -> None:
     elif mode == "compiler":
         words = [*isolate(0), *filter_calls(for_compiler(os.getpid()))]
     elif mode == "enclave":
-        confined = confine(0, listening=False)
+        confined = confine(0, start_compile_server(), listening=False)
         words = list(confined.words)
         report["compile"] = attempt(lambda: confined.compiler(MODULE, Limits(), MAX_STACK_BYTES))
     elif mode == "locked":

@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_agent.enclave import __main__ as program
+from edge_agent.enclave import serving
+from edge_agent.enclave.__main__ import main as run
 from edge_agent.enclave.configuration import EnclaveConfiguration, Measured
 from edge_agent.enclave.needs import (
     ChunksNeeded,
@@ -171,5 +172,5 @@ def is_open(descriptor: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     """As `edge_agent.enclave.__main__`, around a scripted enclave."""
-    program.assemble = lambda *_: ScriptedEnclave()  # type: ignore[assignment]
-    return program.main(arguments)
+    serving.assemble = lambda *_: ScriptedEnclave()  # type: ignore[assignment]
+    return run(arguments)

@@ -50,13 +50,13 @@ _STANDARD_STREAMS: Final = 3
 Step = tuple[str, Callable[[], None]]
 
 
-def isolate(descriptor: int) -> list[str]:
-    """Keep `descriptor`, the standard streams and what is mapped; give up the rest, but for the calls themselves.
+def isolate(*descriptors: int) -> list[str]:
+    """Keep `descriptors`, the standard streams and what is mapped; give up the rest, but for the calls themselves.
 
-    For the child process alone, once, while it has one thread and no secret. Returns the words of what was done:
+    For a child process alone, once, while it has one thread and no secret. Returns the words of what was done:
     what the system does not grant is left out, and nothing is raised. Files cannot be opened afterwards.
     """
-    close_all_but(descriptor)
+    close_all_but(*descriptors)
     # A signal to the whole group (Ctrl-C, a service manager) is the host's to act on: it closes the boundary.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -80,11 +80,14 @@ def stay_private() -> list[str]:
     return done
 
 
-def close_all_but(descriptor: int) -> None:
-    """Close every inherited descriptor but this one and the standard streams."""
+def close_all_but(*descriptors: int) -> None:
+    """Close every inherited descriptor but these and the standard streams."""
     highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    os.closerange(_STANDARD_STREAMS, descriptor)
-    os.closerange(max(descriptor + 1, _STANDARD_STREAMS), highest if 0 < highest < 2**20 else 2**20)
+    low = _STANDARD_STREAMS
+    for each in sorted(each for each in descriptors if each >= low):
+        os.closerange(low, each)
+        low = each + 1
+    os.closerange(low, highest if 0 < highest < 2**20 else 2**20)
 
 
 def _isolate_on_linux() -> list[str]:

@@ -17,9 +17,10 @@ from edge_agent.chunk_sealing import ChunkCipher, open_cipher
 from edge_agent.chunks import ChunkCache
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.frames import vsock_address
+from edge_agent.enclave.volatile import VolatileStore
 from edge_agent.enclave_client import EnclaveClient
 from edge_agent.fetching import ChunkFetcher
-from edge_agent.host import LIST_SOURCES, EnclaveProcess
+from edge_agent.host import EnclaveProcess, list_sources
 from edge_agent.measurement import measure
 from edge_agent.model_cache import ModelCache
 from edge_agent.placement import EnclaveInPlace, EnclaveOverVsock, EnclavePlace, confined
@@ -33,7 +34,6 @@ from sealedge.operations.parties.basis import open_trust, read_credential
 from sealedge.operations.references import measured_configuration
 from sealedge.operations.settings import AgentSettings
 from storage.key_files import read_signing_key
-from storage.store import MemoryStore
 
 MAKING_SECONDS: Final = 10.0
 """After a start from sources, when bytecode is made for the next one."""
@@ -93,7 +93,7 @@ def _bytecode(
     """What makes the next start faster; made a while after a start that had none. Without a sealing key: none."""
     if sealing_key is None or settings.enclave != "process":
         return None
-    cache = BytecodeCache(_bytecode_file(settings), sealing_key, lambda: imported_sources(LIST_SOURCES))
+    cache = BytecodeCache(_bytecode_file(settings), sealing_key, lambda: imported_sources(list_sources()))
     making = threading.Timer(MAKING_SECONDS, _make, (cache,))
     making.daemon = True
     closing.callback(making.cancel)
@@ -122,7 +122,7 @@ def _make(cache: BytecodeCache) -> None:
 
 def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfiguration:
     """What the enclave is started with. Files that nobody would accept are refused here, where a person reads it."""
-    trust = open_trust(settings, MemoryStore())
+    trust = open_trust(settings, VolatileStore())
     enrolment = read_credential(settings.path(settings.enrolment), trust, Role.AGENT, settings.name, now)
     return EnclaveConfiguration(
         measured=measured_configuration(settings.fleet, trust.authority, settings.models),

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from protocol.errors import ConfigurationError, Finding, FreshnessError, RemoteError
 from protocol.keys import SigningKey
@@ -12,14 +12,18 @@ from schemas.kinds import Role
 from sealedge.operations.settings import PartySettings
 from storage.files import read_bytes
 from storage.key_files import read_signing_key, read_verifying_key
-from storage.store import SqliteStore
+
+if TYPE_CHECKING:
+    from storage.store import SqliteStore
 
 STATE_FILE: Final = "state.db"
 MAX_CREDENTIAL: Final = 65_536
 
 
-def open_store(settings: PartySettings, closing: ExitStack, durability: Literal["full", "normal"]) -> SqliteStore:
+def open_store(settings: PartySettings, closing: ExitStack, durability: Literal["full", "normal"]) -> "SqliteStore":
     """The party's store, made where it is missing. Raises `StoreError`."""
+    from storage.store import SqliteStore  # noqa: PLC0415 - an agent keeps no store
+
     return closing.enter_context(SqliteStore(settings.path(settings.state) / STATE_FILE, durability=durability))
 
 

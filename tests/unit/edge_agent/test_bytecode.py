@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.bytecode import BytecodeCache, imported_sources
-from edge_agent.host import FROM_BYTECODE, LIST_SOURCES, EnclaveProcess
+from edge_agent.bytecode import BytecodeCache, _kept, imported_sources
+from edge_agent.enclave.start import KeptCode
+from edge_agent.host import EnclaveProcess, command, list_sources
 from protocol.cbor import decode_untrusted, encode
 from protocol.errors import ConfigurationError, EnclaveError
 from tests.support.examples import examples
@@ -30,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, source: Path) -> BytecodeCache:
-    made = BytecodeCache(tmp_path / "bytecode", SECRET, lambda: [str(source)])
+    made = BytecodeCache(tmp_path / "bytecode", SECRET, lambda: [("module", str(source))])
     assert made.make() == 1
     return made
 
@@ -41,9 +42,9 @@ def said(cache: BytecodeCache) -> object:
     assert notes == ()
     assert found is not None
     with found:
-        [code] = marshal.load(found).values()
+        code = KeptCode(found.fileno()).code("module")
     names: dict[str, object] = {}
-    exec(marshal.loads(code), names)
+    exec(code, names)
     return names["said"]
 
 
@@ -128,19 +129,19 @@ def test_a_source_that_is_gone_or_that_nobody_can_name_is_said(cache: BytecodeCa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [[], ["3"], ["x", "3"], ["list", "x"]])
+@pytest.mark.parametrize("arguments", [[], ["99"], ["x", "3"], ["list", "x"], ["vsock:x"]])
 def test_wrong_usage_starts_nothing(arguments: Sequence[str]) -> None:
-    assert subprocess.run([*FROM_BYTECODE, *arguments], check=False, env={}).returncode == 64
+    assert subprocess.run([*command(), *arguments], check=False, env={}).returncode == 64
 
 
 @pytest.fixture(scope="module")
-def sources() -> list[str]:
-    return imported_sources(LIST_SOURCES)
+def sources() -> list[tuple[str, str]]:
+    return imported_sources(list_sources())
 
 
 @pytest.mark.slow
-def test_the_sources_are_those_of_the_enclave(sources: Sequence[str]) -> None:
-    named = {Path(each).as_posix() for each in sources}
+def test_the_sources_are_those_of_the_enclave(sources: Sequence[tuple[str, str]]) -> None:
+    named = {Path(path).as_posix() for _, path in sources}
     root = Path(__file__).parents[3]
     assert (root / "edge_agent/enclave/enclave.py").as_posix() in named
     assert (root / "protocol/cbor_decoding.py").as_posix() in named
@@ -148,18 +149,22 @@ def test_the_sources_are_those_of_the_enclave(sources: Sequence[str]) -> None:
 
 
 @pytest.mark.slow
-def test_an_enclave_runs_what_is_kept_and_nothing_that_was_tampered_with(tmp_path: Path, sources: list[str]) -> None:
+def test_an_enclave_runs_what_is_kept_and_nothing_that_was_tampered_with(
+    tmp_path: Path, sources: list[tuple[str, str]]
+) -> None:
     configuration = World().configuration()
     path = tmp_path / "bytecode"
     cache = BytecodeCache(path, SECRET, lambda: sources)
     cache.make()
     # Authentic, and made of the source by this agent; but not what the source says: so one sees which of them runs.
-    listed, kept_code = parts(path)
-    kept_by_path: dict[str, bytes] = marshal.loads(kept_code)
-    name = next(each for each in kept_by_path if each.endswith("edge_agent/enclave/boundary.py"))
-    changed = Path(name).read_text("utf-8").replace('{"client": enclave.client_id', '{"client": "kept"')
-    kept_by_path[name] = marshal.dumps(compile(changed, name, "exec"))
-    rewrite(cache, path, encode(listed), marshal.dumps(kept_by_path))
+    listed, _ = parts(path)
+    codes: dict[str, tuple[str, bytes]] = {}
+    for name, source in sources:
+        text = Path(source).read_text("utf-8")
+        if name == "edge_agent.enclave.boundary":
+            text = text.replace('{"client": enclave.client_id', '{"client": "kept"')
+        codes[name] = (source, marshal.dumps(compile(text, source, "exec", dont_inherit=True)))
+    rewrite(cache, path, encode(listed), _kept(codes))
 
     heard: list[str] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.host import command
 from edge_agent.measurement import DISTRIBUTIONS, SOURCES, measure
 from protocol.errors import ConfigurationError
 
@@ -122,15 +123,21 @@ def test_every_entry_stands_by_its_name(installation: Path) -> None:
 
 @pytest.mark.slow
 def test_all_that_the_enclave_imports_is_measured() -> None:
-    """Ask an enclave's own interpreter which files it loaded; what `site` runs at its start is not the enclave's."""
+    """Ask an enclave's own interpreter, started as an enclave's is, which files it loaded."""
+    *python, start = (each for each in command() if not Path(each).is_dir())
+    folders = [each for each in command() if Path(each).is_dir()]
     program = (
-        "import sys; before = set(sys.modules); import edge_agent.enclave.__main__, json\n"
+        "import sys; sys.path += sys.argv[1:]; assert 'site' not in sys.modules; before = set(sys.modules)\n"
+        "from schemas.plugins import without_plugins; without_plugins()\n"
+        "import edge_agent.enclave.start, edge_agent.enclave.__main__, edge_agent.enclave.serving, json\n"
+        "assert 'email' not in sys.modules and 'importlib.metadata' not in sys.modules\n"
         "found = [getattr(sys.modules[name], '__file__', None) for name in set(sys.modules) - before]\n"
         "print(json.dumps([[each for each in found if each], sys.base_prefix]))"
     )
-    output = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([*python, "-c", program, *folders], check=True, capture_output=True, text=True).stdout
     files, prefix = json.loads(output)
     measured = {ROOT / name for name, _ in measure().entries if "/" in name}
+    assert Path(start) in measured
     library = Path(prefix, "lib")
     foreign = set()
     for path in map(Path, files):

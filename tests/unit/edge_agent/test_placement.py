@@ -124,11 +124,12 @@ def test_a_fault_in_place_is_a_crash_and_a_new_one_starts(monkeypatch: pytest.Mo
 LISTENING = (
     "import socket, sys; sys.path.insert(0, sys.argv[1])\n"
     "from tests.support.scripted_enclave import ScriptedEnclave\n"
-    "from edge_agent.enclave import __main__ as program\n"
-    "program.assemble = lambda *_: ScriptedEnclave()\n"
+    "from edge_agent.enclave import serving\n"
+    "from edge_agent.enclave.compile_server import start_compile_server\n"
+    "serving.assemble = lambda *_: ScriptedEnclave()\n"
     "listener = socket.create_server(('127.0.0.1', 0))\n"
     "print(listener.getsockname()[1], flush=True)\n"
-    "sys.exit(program.serve_all(listener))\n"
+    "sys.exit(serving.serve_all(listener, start_compile_server() if sys.platform == 'linux' else None))\n"
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.enclave.compile_server import CompileServer, start_compile_server
+from edge_agent.enclave.compile_server import start_compile_server
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.confinement import IN_PLACE, MEASURES
 from edge_agent.enclave.confinement.seccomp import ARCHITECTURES, X32_BIT, Architecture, program
@@ -28,6 +28,7 @@ from edge_agent.enclave.confinement.system_calls import (
 )
 from edge_agent.enclave.engine import MAX_STACK_BYTES
 from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.separate_compiler import SeparateCompiler
 from edge_agent.placement import confined
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
@@ -163,13 +164,13 @@ def test_what_is_missing_is_said_and_with_strict_refused() -> None:
 
 SERVER = (
     "import socket, sys; sys.path.insert(0, sys.argv[1])\n"
-    "from edge_agent.enclave.compile_server import _become, _serve\n"
-    "_become(lambda: _serve(socket.socket(fileno=int(sys.argv[2])), socket.socket()))\n"
+    "from edge_agent.enclave.compile_server import become, serve\n"
+    "become(lambda: serve(socket.socket(fileno=int(sys.argv[2])), socket.socket()))\n"
 )
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[CompileServer]:
+def server() -> Iterator[SeparateCompiler]:
     """In a process of its own: a fork of this one would lack the threads with which the compiler has begun here."""
     if sys.platform != "linux":
         pytest.skip("the server is Linux's")
@@ -177,25 +178,26 @@ def server() -> Iterator[CompileServer]:
     command = [sys.executable, "-I", "-c", SERVER, str(ROOT), str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
         theirs.close()
-        found = CompileServer(ours)
+        found = SeparateCompiler(ours)
+        assert "seccomp" in found.confinement()
         yield found
         found.close()
         assert process.wait(10) == 0
 
 
-def refusal(server: CompileServer, module: bytes, **limits: float) -> EnclaveError:
+def refusal(server: SeparateCompiler, module: bytes, **limits: float) -> EnclaveError:
     with pytest.raises(EnclaveError) as caught:
         server(module, Limits(**limits), MAX_STACK_BYTES)  # type: ignore[arg-type]
     return caught.value
 
 
-def test_the_server_makes_the_code_that_this_process_would_make(server: CompileServer) -> None:
+def test_the_server_makes_the_code_that_this_process_would_make(server: SeparateCompiler) -> None:
     module = performing(ECHO)
     assert server(module, Limits(), MAX_STACK_BYTES) == compile_here(module, Limits(), MAX_STACK_BYTES)
 
 
 @pytest.mark.slow
-def test_what_a_module_does_to_its_compiler_ends_with_it(server: CompileServer) -> None:
+def test_what_a_module_does_to_its_compiler_ends_with_it(server: SeparateCompiler) -> None:
     slow = slow_to_compile()
     assert "longer than 0.5 s" in str(refusal(server, slow, max_compile_seconds=0.5))
     assert "the compiler ended with" in str(refusal(server, large_to_compile(), max_compile_bytes=48 * 2**20))
@@ -214,7 +216,7 @@ def test_a_server_that_ended_is_not_the_modules_fault(monkeypatch: pytest.Monkey
         return started[-1]
 
     monkeypatch.setattr(os, "fork", remembered)
-    ended = start_compile_server()
+    ended = SeparateCompiler(start_compile_server())
     os.kill(started[0], signal.SIGKILL)
     os.waitpid(started[0], 0)
     assert refusal(ended, EMPTY_MODULE).reason is Reason.INTERNAL
