@@ -23,18 +23,26 @@ KINDS: Final = ("function", "global", "table", "memory")
 """By `wasmtime_extern_kind_t` (wasmtime/extern.h)."""
 
 
-def _declared(name: str, result: Any, *arguments: Any) -> Any:
-    """A C function with plain pointers: wasmtime-py's own declarations look at what they point to, each time."""
+def _short(name: str, result: Any, *arguments: Any) -> Any:
+    """A C function with plain pointers: wasmtime-py's own declarations look at what they point to, each time.
+
+    It takes less time than letting go of Python's lock.
+    """
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, ffi.dll))
+
+
+def _long(name: str, result: Any, *arguments: Any) -> Any:
+    """Likewise, but other threads of Python run meanwhile."""
     return ctypes.CFUNCTYPE(result, *arguments)((name, ffi.dll))
 
 
-_export = _declared("wasmtime_instance_export_get", c_bool, c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
-_call = _declared("wasmtime_func_call_unchecked", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
-_data = _declared("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
-_data_size = _declared("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
-_grow = _declared("wasmtime_memory_grow", c_void_p, c_void_p, c_void_p, c_uint64, c_void_p)
-_global_get = _declared("wasmtime_global_get", None, c_void_p, c_void_p, c_void_p)
-_global_set = _declared("wasmtime_global_set", c_void_p, c_void_p, c_void_p, c_void_p)
+_export = _short("wasmtime_instance_export_get", c_bool, c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
+_call = _long("wasmtime_func_call_unchecked", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+_data = _short("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
+_data_size = _short("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
+_grow = _long("wasmtime_memory_grow", c_void_p, c_void_p, c_void_p, c_uint64, c_void_p)
+_global_get = _short("wasmtime_global_get", None, c_void_p, c_void_p, c_void_p)
+_global_set = _short("wasmtime_global_set", c_void_p, c_void_p, c_void_p, c_void_p)
 
 
 class Exports:
@@ -114,10 +122,21 @@ class Memory:
         self._passed = (context, c_void_p(addressof(memory)))
         self.address: int = _data(*self._passed) or 0
         """Of its first byte, in this process."""
+        self.view = memoryview(b"")
+        """All of it, as it was when `look` was last called."""
+        self.look()
 
     def size(self) -> int:
         """Bytes."""
         size: int = _data_size(*self._passed)
+        return size
+
+    def look(self) -> int:
+        """Renew the view: memory grows, and never shrinks. How many bytes it has."""
+        size = self.size()
+        self.view = (
+            memoryview((ctypes.c_ubyte * size).from_address(self.address)).cast("B") if size else memoryview(b"")
+        )
         return size
 
     def grow(self, pages: int) -> None:
@@ -125,6 +144,7 @@ class Memory:
         failed = _grow(*self._passed, pages, byref(c_uint64()))
         if failed:
             raise _error(failed)
+        self.look()
 
 
 class Global:

@@ -1,6 +1,5 @@
 """One instance of a module in a store of its own: its memory bounds-checked, its faults translated."""
 
-import ctypes
 from typing import Final
 
 import wasmtime
@@ -32,8 +31,6 @@ class Guest:
         self._functions: dict[str, Function] = {}
         self._first: FirstState | None = None
         self._memory = self._exports.memory("memory")
-        # What there is at least: memory grows, and never shrinks or moves.
-        self._size = self._memory.size()
         self.stop_page: Final = self._exports.memory(STOP).address
         """Where in this process lies what the watchdog takes away at the deadline."""
         self.constants = range(0)
@@ -73,19 +70,18 @@ class Guest:
     def write(self, address: int, data: bytes) -> None:
         """Copy into guest memory. Raises as `check_writable`."""
         self.check_writable(address, len(data))
-        ctypes.memmove(self._memory.address + address, data, len(data))
+        self._memory.view[address : address + len(data)] = data
 
     def read(self, address: int, length: int) -> bytes:
         """Copy out of guest memory. Raises as `check_inside`."""
         self.check_inside(address, length)
-        return ctypes.string_at(self._memory.address + address, length)
+        return self._memory.view[address : address + length].tobytes()
 
     def check_inside(self, address: int, length: int) -> None:
         """Raise `EnclaveError` (guest-trap) when any of it lies outside guest memory. Neither is negative."""
-        if address + length > self._size:
-            self._size = self._memory.size()
-            if address + length > self._size:
-                raise EnclaveError("the module points outside its memory")
+        end = address + length
+        if end > len(self._memory.view) and end > self._memory.look():
+            raise EnclaveError("the module points outside its memory")
 
     def check_writable(self, address: int, length: int) -> None:
         """Raise `EnclaveError` (guest-trap) when any of it lies outside guest memory, or is constant."""
@@ -138,6 +134,7 @@ class Guest:
 
     def close(self) -> None:
         """Unmap all of it now, whoever still refers to the guest. Nothing may be called afterwards."""
+        self._memory.view.release()
         self._store.close()
 
     def _is_full(self) -> bool:

@@ -130,6 +130,7 @@ def test_memory_is_where_wasmtime_says_and_grows_in_its_place():
     with pytest.raises(wasmtime.WasmtimeError):
         memory.grow(1)
     assert both.direct.memory("memory").address == memory.address
+    assert (len(memory.view), bytes(memory.view[100:104])) == (3 * 65_536, b"here")
     both.store.close()
 
 

@@ -189,6 +189,21 @@ def test_a_spy_finds_nothing_of_the_sender_before_it(runtime):
     assert module._shelf == [kept]
 
 
+def test_a_module_that_starts_without_memory_gets_pages_for_its_buffers(load):
+    module = load(performing(ECHO, memory='(memory (export "memory") 0)'))
+    assert [module.run(data) for data in (b"some", b"thing")] == [b"some", b"thing"]
+    assert len(module._shelf) == 1
+
+
+def test_a_guest_that_ended_shows_no_memory(load):
+    guest = load(inferring("(i32.const 0)"))._starter.start(None)
+    assert guest.read(0, 4) == bytes(4)
+    guest.close()
+    guest.close()
+    with pytest.raises(ValueError, match="released"):
+        guest.read(0, 4)
+
+
 @pytest.mark.parametrize("length", [0, 5, 65_536, 70_000])
 def test_placed_buffers_of_another_length_get_another_instance(runtime, length):
     module = runtime.load(performing(ECHO))
