@@ -19,6 +19,8 @@ from protocol.errors import ConfigurationError
 FLAGS: Final = (
     *("-target", "wasm32-freestanding", "-mcpu=generic+simd128", "-std=c11", "-nostdlib", "-Wl,--no-entry"),
     *("-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"),
+    # Zig would take a mebibyte, all of which is written over after each request.
+    "-Wl,-z,stack-size=65536",
     # Debug sections hold paths: they would make the bytes depend on where the build ran.
     *("-g0", "-s"),
 )
