@@ -1,7 +1,7 @@
 """From a request that waits to its answer: may it be computed now, run the module, sign and seal what came out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.attesting import Attesting
@@ -10,7 +10,7 @@ from edge_agent.enclave.inference import answer
 from edge_agent.enclave.loading import Carried, Running
 from edge_agent.enclave.models import ModelShelf
 from edge_agent.enclave.waiting import Asked, WaitingRoom
-from edge_agent.enclave.workers import Outcome, Workers
+from edge_agent.enclave.workers import Outcome, Task, Workers
 from protocol.attestation import Passport
 from protocol.errors import EnclaveError, FreshnessError, RemoteError
 from protocol.keys import SigningKey
@@ -21,23 +21,33 @@ from schemas.reason import Reason
 MOST_AT_ONCE = 64
 """Requests that are looked at in one turn."""
 
+LOOK_AGAIN_SECONDS = 0.001
+"""When a request that is being computed is asked after again, at the latest: workers wait for it then."""
+
 Ended = tuple[Asked, Answer | RemoteError | EnclaveError]
 """A request that waits no more, and its answer or why there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Ready:
+    """A request that may be computed, and what that was decided from. `task` is what workers know it by."""
+
     asked: Asked
     passport: Passport
     running: Running
     carried: Carried | None
+    task: Task
 
-    def compute(self) -> bytes:
-        return self.running.compute(joined(self.asked, self.carried))
+    def stands(self, right: "_Ready") -> bool:
+        """Whether it was computed by the module, and from the state, that are right now."""
+        return self.running is right.running and self.carried == right.carried
 
 
 class Computing:
-    """The requests that wait, and who computes them. Everything is checked again when a request's turn comes."""
+    """The requests that wait, and who computes them.
+
+    Everything is checked again when a request's turn comes, and once more when it took several turns to compute.
+    """
 
     def __init__(
         self,
@@ -52,6 +62,13 @@ class Computing:
         self.waiting = WaitingRoom()
         self._trust, self._attesting, self._models, self._carrying = trust, attesting, models, carrying
         self._key, self._randomness, self._workers = key, randomness, workers
+        self._begun: list[_Ready] = []
+
+    def due(self, now: float) -> float | None:
+        """When `turn` has something to do."""
+        if self._begun:
+            return now + LOOK_AGAIN_SECONDS
+        return now if self.waiting else None
 
     def turn(self, now: float) -> list[Ended]:
         """Answer those whose turn it is, as many as the workers take on. Nobody's data waits longer than its session.
@@ -60,24 +77,60 @@ class Computing:
         has one turn: its next request starts from what this one leaves.
         """
         ended: list[Ended] = [(each, _without_session()) for each in self.waiting.remove_if(_is_over)]
+        offered = [*self._begun, *self._next(now, ended)]
+        outcomes = self._workers([each.task for each in offered]) if offered else []
+        self._begun = []
+        for each, outcome in zip(offered, outcomes, strict=False):
+            if outcome is None:
+                self._runs_on(each)
+            else:
+                ended += self._ended(each, outcome, now)
+        return ended
+
+    def _next(self, now: float, ended: list[Ended]) -> list[_Ready]:
+        """Those whose turn comes and that may be computed; the others go to `ended`."""
         ready: list[_Ready] = []
+        carrying = {id(each.asked.session) for each in self._begun if each.carried is not None}
         for asked in self.waiting.in_turn(MOST_AT_ONCE):
-            if any(each.carried is not None and each.asked.session is asked.session for each in ready):
+            if id(asked.session) in carrying:
                 continue
             try:
-                ready.append(self._entitled(asked, now))
+                each = self._entitled(asked, now)
             except (RemoteError, EnclaveError) as error:
                 self.waiting.remove(asked)
                 ended.append((asked, error))
-        outcomes = self._workers([each.compute for each in ready]) if ready else []
-        return ended + self._answered(ready, outcomes, now)
+                continue
+            ready.append(each)
+            if each.carried is not None:
+                carrying.add(id(asked.session))
+        return ready
 
-    def _answered(self, ready: Sequence[_Ready], outcomes: Sequence[Outcome], now: float) -> list[Ended]:
-        ended: list[Ended] = []
-        for each, outcome in zip(ready, outcomes, strict=False):
-            self.waiting.remove(each.asked)
-            ended.append((each.asked, self._answer(each, outcome, now)))
-        return ended
+    def _runs_on(self, ready: _Ready) -> None:
+        self._begun.append(ready)
+        if not self.waiting.has_begun(ready.asked):
+            self.waiting.begin(ready.asked)
+
+    def _ended(self, ready: _Ready, outcome: Outcome, now: float) -> list[Ended]:
+        """Its answer, or why it has none any more; nothing where it has to be computed again."""
+        asked = ready.asked
+        if self.waiting.has_begun(asked):
+            try:
+                right = self._still_entitled(asked, now)
+            except (RemoteError, EnclaveError) as error:
+                self.waiting.remove(asked)
+                return [(asked, error)]
+            if not ready.stands(right):
+                self.waiting.put_back(asked)
+                return []
+            ready = right
+        self.waiting.remove(asked)
+        return [(asked, self._answer(ready, outcome, now))]
+
+    def _still_entitled(self, asked: Asked, now: float) -> _Ready:
+        """Others were heard since it was begun: what is right now. Raises where it has lost its right."""
+        if asked.session.is_over:
+            raise _without_session()
+        return self._entitled(asked, now)
 
     def _answer(self, ready: _Ready, outcome: Outcome, now: float) -> Answer | EnclaveError:
         if isinstance(outcome, EnclaveError):
@@ -100,7 +153,8 @@ class Computing:
         session.check_standing(self._trust, now)
         running = self._models.running(session.model, now)
         check_times("request", asked.request.issued, asked.request.expires, now)
-        return _Ready(asked, passport, running, self._carrying.before(asked, running))
+        carried = self._carrying.before(asked, running)
+        return _Ready(asked, passport, running, carried, partial(running.compute, joined(asked, carried)))
 
 
 def _is_over(asked: Asked) -> bool:

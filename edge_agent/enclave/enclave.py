@@ -171,9 +171,8 @@ class Enclave(Desk):
         return self._models.accept_manifest_untrusted(delivery.payload, model, self._passport(now), now)
 
     def _deadline(self) -> float | None:
-        at_once = self._floor if self._computing.waiting else None
         attesting, said = self._attesting, self._last_results
-        due = (at_once, attesting.ask_at, attesting.ends_at, self._models.deadline, said.due)
+        due = (self._computing.due(self._floor), attesting.ask_at, attesting.ends_at, self._models.deadline, said.due)
         return min((each for each in due if each is not None), default=None)
 
     def _due(self, now: float) -> Sequence[Event]:

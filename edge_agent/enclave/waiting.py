@@ -29,9 +29,9 @@ RETRY_SECONDS: Final = 1
 """After how long a sender that was told `busy` may ask again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """One request, opened inside its session under this sequence number."""
+    """One request, opened inside its session under this sequence number. It equals itself alone."""
 
     session: Session
     request: InferenceRequest = field(repr=False)
@@ -49,11 +49,12 @@ class WaitingRoom:
     def __init__(self) -> None:
         self._of_sender: OrderedDict[str, deque[Asked]] = OrderedDict()
         self._names: set[tuple[bytes, bytes]] = set()
+        self._begun: list[Asked] = []
         self._bytes = 0
 
     def check_room(self, sender: str, size: int) -> None:
         """Raises `AppraisalError` (busy) where a request of so many bytes would find no room."""
-        own = len(self._of_sender.get(sender, ()))
+        own = len(self._of_sender.get(sender, ())) + sum(each.session.sender.name == sender for each in self._begun)
         for claim, limit, found in (
             ("waiting.of-sender", MAX_WAITING_OF_SENDER, own + 1),
             ("waiting.requests", MAX_WAITING, len(self._names) + 1),
@@ -76,8 +77,22 @@ class WaitingRoom:
         self._bytes += len(asked.request.input)
 
     def holds(self, session: bytes, request: bytes) -> bool:
-        """Whether this request of this session waits."""
+        """Whether this request of this session waits, or was begun."""
         return (session, request) in self._names
+
+    def begin(self, asked: Asked) -> None:
+        """It is being computed: no turn of its own any more, and the sender's next comes after the others'."""
+        self._take(asked)
+        self._begun.append(asked)
+
+    def has_begun(self, asked: Asked) -> bool:
+        """Whether it is being computed since an earlier turn."""
+        return asked in self._begun
+
+    def put_back(self, asked: Asked) -> None:
+        """It was begun, and has to be computed again: its sender's first."""
+        self._begun.remove(asked)
+        self._of_sender.setdefault(asked.session.sender.name, deque()).appendleft(asked)
 
     def in_turn(self, most: int) -> list[Asked]:
         """The next ones, at most so many: one of each sender, then another of each."""
@@ -85,19 +100,25 @@ class WaitingRoom:
         return list(islice((each for each in rounds if each is not None), most))
 
     def remove(self, asked: Asked) -> None:
-        """It waits no more; the sender's next comes after the others'."""
+        """It waits no more, begun or not; the sender's next comes after the others'."""
+        if self.has_begun(asked):
+            self._begun.remove(asked)
+        else:
+            self._take(asked)
+        self._names.discard(asked.name)
+        self._bytes -= len(asked.request.input)
+
+    def _take(self, asked: Asked) -> None:
         sender = asked.session.sender.name
         own = self._of_sender[sender]
         own.remove(asked)
-        self._names.discard(asked.name)
-        self._bytes -= len(asked.request.input)
         if own:
             self._of_sender.move_to_end(sender)
         else:
             del self._of_sender[sender]
 
     def remove_if(self, is_over: Callable[[Asked], bool]) -> list[Asked]:
-        """Remove all of which this holds, and return them."""
+        """Remove all of which this holds and that were not begun, and return them."""
         gone = [each for own in self._of_sender.values() for each in own if is_over(each)]
         for each in gone:
             self.remove(each)

@@ -7,7 +7,7 @@ Python's lock while a module runs: threads of one process share the cores.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
 from protocol.errors import EnclaveError
@@ -18,20 +18,29 @@ Task = Callable[[], bytes]
 Outcome = bytes | EnclaveError
 """The module's output, or what the module did wrong."""
 
-Workers = Callable[[Sequence[Task]], list[Outcome]]
+Workers = Callable[[Sequence[Task]], Sequence[Outcome | None]]
 """Runs the first of the tasks, one at least where there are any. Returns their outcomes, in their order.
 
-The rest is offered again. What a task raises besides `EnclaveError` escapes.
+None stands for a task that runs on: the same object is offered again, before all that is new, until its outcome comes.
+What was not begun may be offered again, or not. What a task raises besides `EnclaveError` escapes.
 """
 
 SHIFT_SECONDS: Final = 0.05
-"""For how long tasks are begun: then answers are handed out, and what came meanwhile is looked at."""
+"""For how long short tasks are begun, and a long one's end is waited for: then what came meanwhile is looked at."""
+
+SPARE_SECONDS: Final = 0.02
+"""The same where a thread has nothing to do: it could begin what came meanwhile."""
 
 WORTH_SECONDS: Final = 0.001
 """Tasks that take less run on one thread: waking another costs more than it brings."""
 
+BEGUN_PER_THREAD: Final = 2
+"""One that runs, and one that is there when it ends."""
+
 OWN_STACK_BYTES: Final = 2**20
 """Of a worker thread's stack, what Python itself is left beside the module's."""
+
+_Running = Future[tuple[Outcome, float]]
 
 
 def one_by_one(tasks: Sequence[Task]) -> list[Outcome]:
@@ -40,56 +49,63 @@ def one_by_one(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 class ThreadedWorkers:
-    """At most `threads` tasks at a time, the calling thread's among them. `stack_bytes` is what a module may use.
+    """At most `threads` tasks at a time; short ones on the calling thread. `stack_bytes` is what a module may use.
 
-    The threads are started at once: a confined process may have reasons not to start them later.
+    No thread waits for another's task: whoever ends one begins the next, while the caller does what is to be done
+    with the outcome. The threads are started at once: a confined process may have reasons not to start them later.
     """
 
     def __init__(self, threads: int, stack_bytes: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._helpers = max(0, threads - 1)
+        self._threads = threads
         self._clock = clock
         self._usual = WORTH_SECONDS
-        self._pool = _started(self._helpers, stack_bytes) if self._helpers else None
+        self._pool = _started(threads, stack_bytes) if threads > 1 else None
+        self._running: dict[Task, _Running] = {}
 
-    def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """As `Workers` says; the shift ends with the last task that was begun within `SHIFT_SECONDS`."""
-        shift = _Shift(tasks, self._clock)
-        helpers = min(self._helpers, len(tasks) - 1) if self._usual >= WORTH_SECONDS else 0
-        if self._pool is None or helpers <= 0:
-            shift.work()
-        else:
-            helping = [self._pool.submit(shift.work) for _ in range(helpers)]
-            shift.work()
-            for each in helping:
-                each.result()
-        if shift.begun:
-            self._usual = shift.seconds / shift.begun
-        return [outcome for outcome in shift.outcomes[: shift.begun] if outcome is not None]
+    def __call__(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """As `Workers` says."""
+        if self._pool is None or (not self._running and self._usual < WORTH_SECONDS):
+            return self._worked_here(tasks)
+        self._begin(tasks, self._pool)
+        self._wait()
+        return [self._ended(task) for task in tasks if task in self._running]
 
+    def _worked_here(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """The shift ends with the last task that was begun within `SHIFT_SECONDS`."""
+        began = at = self._clock()
+        outcomes: list[Outcome | None] = []
+        for task in tasks:
+            if outcomes and at >= began + SHIFT_SECONDS:
+                break
+            outcomes.append(_outcome(task))
+            at = self._clock()
+        if outcomes:
+            self._usual = (at - began) / len(outcomes)
+        return outcomes
 
-class _Shift:
-    """Tasks of which each is begun once, in their order, by whoever is free."""
+    def _begin(self, tasks: Sequence[Task], pool: ThreadPoolExecutor) -> None:
+        """Those that run already, and then the first of the others: a thread takes them in this order."""
+        for task in tasks[: BEGUN_PER_THREAD * self._threads]:
+            if task not in self._running:
+                self._running[task] = pool.submit(self._timed, task)
 
-    def __init__(self, tasks: Sequence[Task], clock: Callable[[], float]) -> None:
-        self.begun, self.seconds = 0, 0.0
-        self.outcomes: list[Outcome | None] = [None] * len(tasks)
-        self._tasks, self._clock, self._lock = tasks, clock, threading.Lock()
-        self._ends = clock() + SHIFT_SECONDS
+    def _wait(self) -> None:
+        """Until one has ended: one that had before is told at once."""
+        spare = len(self._running) < self._threads
+        wait(self._running.values(), SPARE_SECONDS if spare else SHIFT_SECONDS, FIRST_COMPLETED)
 
-    def work(self) -> None:
-        at = self._clock()
-        while (index := self._next(at)) is not None:
-            self.outcomes[index] = _outcome(self._tasks[index])
-            began, at = at, self._clock()
-            with self._lock:
-                self.seconds += at - began
+    def _ended(self, task: Task) -> Outcome | None:
+        running = self._running[task]
+        if not running.done():
+            return None
+        del self._running[task]
+        outcome, self._usual = running.result()
+        return outcome
 
-    def _next(self, at: float) -> int | None:
-        with self._lock:
-            if self.begun == len(self._tasks) or (self.begun and at >= self._ends):
-                return None
-            self.begun += 1
-            return self.begun - 1
+    def _timed(self, task: Task) -> tuple[Outcome, float]:
+        began = self._clock()
+        outcome = _outcome(task)
+        return outcome, self._clock() - began
 
 
 def _outcome(task: Task) -> Outcome:

@@ -65,6 +65,22 @@ def test_it_knows_what_waits() -> None:
     assert not room.holds(b"a", (1).to_bytes(16, "big"))
 
 
+def test_what_is_begun_has_no_turn_but_counts_until_it_is_removed() -> None:
+    room = WaitingRoom()
+    first, second, other = asked("a", 1), asked("a", 2), asked("b", 3)
+    for each in (first, second, other):
+        room.add(each)
+    room.begin(first)
+    assert room.in_turn(9) == [other, second]
+    assert room.remove_if(lambda each: each is first) == []
+    assert (len(room), room.holds(*first.name), room.has_begun(first)) == (3, True, True)
+    room.put_back(first)
+    assert room.in_turn(9) == [other, first, second]
+    room.begin(first)
+    room.remove(first)
+    assert (len(room), room.holds(*first.name), room.has_begun(first)) == (2, False, False)
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "claim"),
     [
@@ -78,6 +94,7 @@ def test_each_bound_holds_and_is_named(monkeypatch: pytest.MonkeyPatch, name: st
     room = WaitingRoom()
     for number in range(5):
         room.add(asked("a", number))
+    room.begin(room.in_turn(1)[0])
     with pytest.raises(AppraisalError) as refused:
         room.add(asked("a", 5))
     assert refused.value.reason is Reason.BUSY
