@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cbor2 import CBORTag
 
-from protocol.cbor_encoding import ARRAY, BSTR, NINT, CborValue, encode
+from protocol.cbor_encoding import ARRAY, BSTR, NINT, TSTR, CborValue, encode
 from protocol.errors import MalformedError
 from schemas.reason import Reason
 
@@ -69,9 +69,9 @@ def _item(data: bytes, at: int, depth: int, tags: frozenset[int]) -> tuple[Any, 
     if initial < 24:
         return initial, at + 1
     major, argument = initial >> 5, initial & 31
-    if major == BSTR and argument == 24 and data[at + 1] >= 24:
-        # Digests, identifiers and keys: most of what is ever read.
-        return _bytes(data, at + 2, data[at + 1], depth, tags)
+    if argument == 24 and data[at + 1] >= 24 and BSTR <= major <= TSTR:
+        # Digests, identifiers, keys and topics: most of what is ever read.
+        return _READERS[major](data, at + 2, data[at + 1], depth, tags)
     value = _IMMEDIATE.get(initial, _ABSENT)
     if value is not _ABSENT:
         return value, at + 1

@@ -18,7 +18,11 @@ UINT, NINT, BSTR, TSTR, ARRAY, MAP, TAG = range(7)
 """The major types (RFC 8949 §3.1); 7 holds simple values and floats."""
 
 _CANONICAL_NAN: Final = b"\xf9\x7e\x00"
-_STRINGS: Final = frozenset({bytes, str})
+_PLAIN: Final = frozenset({bytes, str, bool, int, type(None)})
+"""What cbor2 writes as it is written here, but for integers beyond 64 bits."""
+
+_LEAST: Final = -(1 << 64)
+_MOST: Final = (1 << 64) - 1
 _ONE_BYTE: Final = tuple(bytes((value,)) for value in range(256))
 
 
@@ -65,13 +69,15 @@ def _write_text(value: str) -> bytes:
 
 
 def _write_array(value: Sequence[CborValue]) -> bytes:
-    if _STRINGS.issuperset(map(type, value)):
-        return _write_strings(value)
+    if _PLAIN.issuperset(map(type, value)):
+        return _write_plain(value)
     return _head(ARRAY, len(value)) + b"".join([encode(item) for item in value])
 
 
-def _write_strings(value: Sequence[CborValue]) -> bytes:
-    """Arrays of strings are what is hashed and authenticated most; for them cbor2 writes the same, and faster."""
+def _write_plain(value: Sequence[CborValue]) -> bytes:
+    """Flat arrays are what is hashed, authenticated and handed over most; cbor2 writes the same, and faster."""
+    if any(type(item) is int and not _LEAST <= item <= _MOST for item in value):
+        raise ProtocolMisuseError("an integer beyond 64 bits has no CBOR head")
     try:
         return dumps(value)
     except UnicodeEncodeError:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from cbor2 import CBORTag
-
 from protocol import cbor
 from protocol.algorithms import ACCEPTED_SIGNATURES, Header
 from protocol.cose_structure import (
@@ -28,6 +26,8 @@ SIGN1_TAG: Final = 18
 _PROTECTED: Final = frozenset({Header.ALG, Header.KID, Header.TYP})
 _NONE: Final[frozenset[int]] = frozenset()
 _UNPROTECTED: Final = frozenset({Header.CREDENTIAL})
+_MESSAGE_START: Final = bytes((0xC0 | SIGN1_TAG, 0x84))
+"""The tag, and an array of four."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,7 +69,8 @@ def sign1(
     protected = _protected(key.algorithm, key.public.thumbprint, typ)
     signature = key.sign(sig_structure(protected, external_aad, payload))
     unprotected = {} if credential is None else {Header.CREDENTIAL: credential}
-    return cbor.encode(CBORTag(SIGN1_TAG, [protected, unprotected, payload, signature]))
+    parts = [cbor.encode(each) for each in (protected, unprotected, payload, signature)]
+    return b"".join((_MESSAGE_START, *parts))
 
 
 @lru_cache(maxsize=64)
