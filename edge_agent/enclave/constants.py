@@ -9,19 +9,8 @@ module that names constants they become calls of functions added here, which loo
 
 from typing import Final
 
-from edge_agent.enclave.binary import (
-    EXPORTS,
-    FUNCTIONS,
-    GLOBAL,
-    GLOBALS,
-    IMPORTS,
-    TYPES,
-    UnknownCodeError,
-    count_of,
-    counted,
-    exports_of,
-    integer,
-)
+from edge_agent.enclave.additions import Additions
+from edge_agent.enclave.binary import EXPORTS, GLOBAL, GLOBALS, UnknownCodeError, exports_of, integer
 from edge_agent.enclave.restorable import I32, globals_of
 
 CONSTANT_START: Final = "sealedge_constant_start"
@@ -36,31 +25,26 @@ _SIGNATURE: Final = b"\x60\x03\x7f\x7f\x7f\x00"
 class Guards:
     """What stands for each bulk instruction in a module's code: nothing, or a call of a function that looks first."""
 
-    def __init__(self, sections: dict[int, bytes]) -> None:
-        """Adds the functions' types to `sections` where both ends are exported.
+    def __init__(self, sections: dict[int, bytes], additions: Additions) -> None:
+        """Adds the functions where both ends are exported.
 
         Raises `UnknownCodeError` where one end is, or one is not an immutable i32 global.
         """
-        self.calls: dict[bytes, bytes] = {}
-        self.bodies: list[bytes] = []
+        self._calls: dict[bytes, bytes] = {}
         ends = _ends(sections)
         if ends is not None:
-            self._add(sections, *ends)
+            for instruction in (FILL, COPY):
+                index = additions.function(_SIGNATURE, _body(instruction, *ends))
+                self._calls[instruction] = b"\x10" + integer(index)
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
 
     def call(self, instruction: bytes) -> bytes:
         """Of one that was found in the code. Raises `UnknownCodeError` for memory.init, which nothing stands for."""
-        if instruction not in self.calls:
+        if instruction not in self._calls:
             raise UnknownCodeError("a module that names its constants may not use memory.init")
-        return self.calls[instruction]
-
-    def _add(self, sections: dict[int, bytes], start: int, end: int) -> None:
-        kind = integer(count_of(sections.get(TYPES, b"")))
-        first = count_of(sections.get(IMPORTS, b"")) + count_of(sections.get(FUNCTIONS, b""))
-        sections[TYPES] = counted(sections.get(TYPES, b"\x00"), _SIGNATURE)
-        sections[FUNCTIONS] = counted(sections.get(FUNCTIONS, b"\x00"), kind, kind)
-        for index, instruction in enumerate((FILL, COPY), first):
-            self.calls[instruction] = b"\x10" + integer(index)
-            self.bodies.append(_body(instruction, start, end))
+        return self._calls[instruction]
 
 
 def _ends(sections: dict[int, bytes]) -> tuple[int, int] | None:

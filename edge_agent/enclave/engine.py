@@ -52,6 +52,8 @@ FEATURES: Final[dict[str, bool]] = {
     "wasm_threads": True,
     "wasm_multi_memory": True,
     "epoch_interruption": False,
+    # A load of the stop page that faults is a trap, and so is a store to constants.
+    "signals_based_traps": True,
 }
 COMPONENT_FEATURES: Final[dict[str, bool]] = {
     **COMMON_FEATURES,

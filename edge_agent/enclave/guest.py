@@ -7,10 +7,10 @@ import wasmtime
 from edge_agent.enclave.direct import Exports, Function
 from edge_agent.enclave.faults import out_of_memory, out_of_time, trap_code, trapped
 from edge_agent.enclave.first_state import FirstState, is_restorable
-from edge_agent.enclave.interruptible import STOP
+from edge_agent.enclave.interruptible import LOOK, STOP
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.module_format import PAGE_BYTES
-from edge_agent.enclave.protection import READ_ONLY, protect
+from edge_agent.enclave.protection import NO_ACCESS, READ_ONLY, protect
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 
@@ -60,6 +60,17 @@ class Guest:
         if value is None:
             raise EnclaveError(f"the module's `{name}` is not an i32", reason=Reason.MODEL_INVALID)
         return value % 2**32
+
+    def can_be_stopped(self) -> bool:
+        """Whether this machine lets pages be taken away: afterwards the guest is good for nothing but to be closed."""
+        try:
+            protect(self.stop_page, PAGE_BYTES, NO_ACCESS)
+            self.call(LOOK)
+        except wasmtime.Trap:
+            return True
+        except OSError:
+            return False
+        return False
 
     def make_constant(self, addresses: range) -> None:
         """Nobody may write these addresses from now on; their ends are pages of this machine. Raises `OSError`."""

@@ -18,6 +18,7 @@ wasmtime read cannot differ: whatever follows is validated by wasmtime as it was
 import re
 from typing import Final
 
+from edge_agent.enclave.additions import Additions
 from edge_agent.enclave.binary import (
     CODE,
     EXPORTS,
@@ -41,13 +42,19 @@ from edge_agent.enclave.binary import (
 from edge_agent.enclave.constants import Guards
 from edge_agent.enclave.restorable import shown
 
-__all__ = ["CHECK", "START", "STOP", "UnknownCodeError", "interruptible"]
+__all__ = ["CHECK", "LOOK", "START", "STOP", "UnknownCodeError", "interruptible"]
 
 STOP: Final = "sealedge:stop"
 START: Final = "sealedge:start"
-"""What a rewritten module exports besides its own: the memory of the stop page, and the start function if any."""
+LOOK: Final = "sealedge:look"
+"""What a rewritten module exports besides its own.
+
+The memory of the stop page, the start function if there is one, and a function that is one check and nothing else.
+"""
 
 CHECK: Final = bytes.fromhex("4100 fe10420100 1a")
+LOOK_TYPE: Final = b"\x60\x00\x00"
+LOOK_BODY: Final = b"\x00" + CHECK + b"\x0b"
 STOP_MEMORY: Final = b"\x01\x01\x01"
 """Limits of the second memory (WebAssembly Core §5.3.8): one page at least and at most."""
 STOP_INDEX: Final = 1
@@ -91,10 +98,15 @@ def interruptible(module: bytes) -> bytes:
     sections = sections_of(module)
     started = sections.pop(START_SECTION, None)
     sections[MEMORY] = counted(sections.get(MEMORY, b"\x00"), STOP_MEMORY)
-    code = _Code(Guards(sections))
-    if CODE in sections:
-        sections[CODE] = code.rewritten(sections[CODE])
-    exported = [export(STOP, MEMORY_KIND, STOP_INDEX), *shown(sections, code.lasting, STOP_INDEX)]
+    if CODE not in sections:
+        raise UnknownCodeError("the module has no code")
+    additions = Additions(sections)
+    look = additions.function(LOOK_TYPE, LOOK_BODY)
+    code = _Code(Guards(sections, additions))
+    sections[CODE] = code.rewritten(sections[CODE])
+    additions.finish()
+    exported = [export(STOP, MEMORY_KIND, STOP_INDEX), export(LOOK, FUNCTION, look)]
+    exported += shown(sections, code.lasting, STOP_INDEX)
     if started is not None:
         exported.append(export(START, FUNCTION, integer_at(started, 0)[0]))
     sections[EXPORTS] = counted(sections.get(EXPORTS, b"\x00"), *exported)
@@ -110,13 +122,13 @@ class _Code:
 
     def rewritten(self, section: bytes) -> bytes:
         count, at = integer_at(section, 0)
-        parts = [integer(count + len(self._guards.bodies))]
+        parts = [integer(count)]
         for _ in range(count):
             function, at = sized_at(section, at)
             parts.append(sized(self._function(function)))
         if at != len(section):
             raise UnknownCodeError("something follows the last function")
-        return b"".join([*parts, *map(sized, self._guards.bodies)])
+        return b"".join(parts)
 
     def _function(self, function: bytes) -> bytes:
         groups, at = integer_at(function, 0)
@@ -134,7 +146,7 @@ class _Code:
             if kind == "loop":
                 parts += (function[kept:end], CHECK)
                 kept = end
-            elif kind == "bulk" and self._guards.calls:
+            elif kind == "bulk" and self._guards:
                 parts += (function[kept:at], self._guards.call(function[at:end]))
                 kept = end
             calls |= kind == "call"

@@ -14,6 +14,8 @@ from edge_agent.enclave.idle import Idle
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.module_format import PAGE_BYTES, Interface
 from edge_agent.enclave.starting import Starter
+from protocol.errors import EnclaveError
+from schemas.reason import Reason
 
 
 class Module:
@@ -39,6 +41,10 @@ class Module:
         try:
             seconds = limits.max_seconds - guest.start_seconds
             self._convention: Convention = bounded.run(guest, seconds, NO_LOG, convention, interface, limits)
+            if not guest.can_be_stopped():
+                raise EnclaveError(
+                    "this machine keeps nobody from reading a page: no module could be stopped", reason=Reason.INTERNAL
+                )
         finally:
             guest.close()
 

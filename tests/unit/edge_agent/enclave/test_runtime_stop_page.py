@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from edge_agent.enclave import guest as guests
 from edge_agent.enclave import watchdog as watching
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.runtime import Limits, Runtime
@@ -35,6 +36,18 @@ def test_an_instance_that_waits_is_not_stopped(load):
     time.sleep(0.05)
     assert module.run(SHORT) == b""
     assert module._shelf == [kept]
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "without effect"])
+def test_where_no_page_can_be_taken_away_no_module_is_loaded(load, monkeypatch, refused):
+    def protect(*_: int) -> None:
+        if refused:
+            raise OSError(1, "not here")
+
+    monkeypatch.setattr(guests, "protect", protect)
+    with pytest.raises(EnclaveError) as caught:
+        load(inferring(SPIN))
+    assert caught.value.reason is Reason.INTERNAL
 
 
 @pytest.fixture
