@@ -1,18 +1,16 @@
 """Latency and throughput of the pipelines, with a tiny model and with a heavy one; and what a second core brings."""
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from bench import cores
 from bench.fleets import Worker, in_turn, progress, settled, workers
-from bench.processes import enclave_of, family, pinned
 from bench.table import Row, ratio
 from broker.embedded import Embedded
 from guests.breast_cancer.build import BuiltModel
 from guests.toolchain import compile_c
-from sealedge.operations.demo.stage import Stage
 
 MANY: Final = 32
 WARM_UP: Final = 600
@@ -52,7 +50,7 @@ def heavy(broker: Embedded, folder: Path, reading: bytes, runs: int, requests: i
             loop.measure(2 * few, 2)
         progress(f"p50 heavy: {runs} runs of {few} requests, 1 in flight")
         rows = _compared(in_turn_of(loops, runs, few, 1, 0), "p50 heavy", "ms")
-        return [*rows, *_two_cores(stage, loops["sealed"], runs, 2 * few)]
+        return [*rows, *cores.rows(stage, loops["sealed"], reading, folder, runs, 2 * few)]
 
 
 def built_heavy(folder: Path) -> BuiltModel:
@@ -60,22 +58,6 @@ def built_heavy(folder: Path) -> BuiltModel:
     path = folder / "heavy.wasm"
     compile_c(HEAVY, path)
     return BuiltModel(path, b"", 0, 1)
-
-
-def _two_cores(stage: Stage, loop: Worker, runs: int, requests: int) -> list[Row]:
-    """The same agent and enclave on all of the machine's cores and on one: all of their threads are moved."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        return []
-    moved = family(enclave_of(stage.troupe.pid("agent")))
-    found: dict[str, list[float]] = {"one": [], "two": []}
-    progress(f"two cores/one: {runs} runs of {requests} requests, {MANY} in flight")
-    for order in in_turn(tuple(found), runs):
-        for kind in order:
-            with pinned(moved, cores[:2] if kind == "two" else cores[1:2]):
-                found[kind].append(loop.measure(requests, MANY)[1])
-    note = f"{MANY} in flight, heavy model; sensor and broker use the same cores"
-    return [ratio("two cores/one", found["two"], found["one"], "requests/s", note=note)]
 
 
 def in_turn_of(loops: dict[str, Worker], runs: int, requests: int, flight: int, which: int) -> dict[str, list[float]]:
