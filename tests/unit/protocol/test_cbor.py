@@ -273,3 +273,14 @@ def test_what_has_no_encoding(value: cbor.CborValue) -> None:
 @given(st.binary(max_size=70_000))
 def test_encode_bstr(data: bytes) -> None:
     assert cbor.encode_bstr(data) == cbor.encode(data)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**64) - 1, 2**70])
+@pytest.mark.parametrize("beside", ["text", None, True, 1.5])
+def test_an_integer_beyond_64_bits_is_refused_whatever_stands_beside_it(number: int, beside: cbor.CborValue) -> None:
+    for array in ([number, beside], [beside, number], [[number]]):
+        with pytest.raises(ProtocolMisuseError):
+            cbor.encode(array)
+    least, most = cbor.encode([-(2**64), beside]), cbor.encode([2**64 - 1, beside])
+    assert cbor.decode_untrusted(least) == [-(2**64), beside]
+    assert cbor.decode_untrusted(most) == [2**64 - 1, beside]
