@@ -56,6 +56,11 @@ class AsyncConsumer:
     def __init__(self, source: ConsumerSettings | StrPath, *, watch: Watcher | None = None, backlog: int = 256) -> None:
         self._consumer = Consumer(source, watch=watch, backlog=backlog)
 
+    @property
+    def missing(self) -> int:
+        """As `Consumer.missing`."""
+        return self._consumer.missing
+
     async def receive(self) -> ReceivedResult | None:
         """The next result; None when the consumer is closed and nothing is left."""
         # The thread only waits: a result that it took would be lost with a cancelled task.

@@ -111,13 +111,14 @@ def test_a_consumer_that_is_away_gets_what_the_broker_acknowledged_and_forgot(
     assert set(Counter(parties.computed).values()) == {1}
 
 
-STEPS = ("agent/session", "sensor/session-accept", "agent/request", "sensor/reply")
+IN_A_SESSION = [("agent/session", {}), ("sensor/session-accept", {}), ("agent/request", {}), ("sensor/reply", {})]
+IN_A_ONE_SHOT = [("agent/session", {"one_shot": True}), ("sensor/reply", {"one_shot": True})]
 
 
 @NEVER_SAVES
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("step", "form"), IN_A_SESSION + IN_A_ONE_SHOT)
 def test_a_request_is_answered_whatever_the_broker_forgot_when_it_was_killed(
-    step: str, fleet: tuple[CertifiedFleet, Mosquitto]
+    step: str, form: dict[str, bool], fleet: tuple[CertifiedFleet, Mosquitto]
 ) -> None:
     """Killed when a party has taken this message, before it says anything."""
     parties, mosquitto = fleet
@@ -136,7 +137,7 @@ def test_a_request_is_answered_whatever_the_broker_forgot_when_it_was_killed(
 
         setattr(party, method, received)
 
-    with Sensor(parties.write(Role.SENSOR, "sensor-1", retry_seconds=1)) as sensor:
+    with Sensor(parties.write(Role.SENSOR, "sensor-1", retry_seconds=1, **form)) as sensor:
         spy(sensor._party, "receive")
         spy(parties.parties["sealedge-plant-agent-agent-1"], "receive_many")
         assert sensor.infer(reading(7), timeout=60).values() == (7.0,)
