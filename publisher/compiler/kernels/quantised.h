@@ -114,9 +114,15 @@ INLINE uint8_t quantum(float x, Quanta to) {
     return quanta_bytes(wide, wide, to)[0];
 }
 
-/* The first `count` of eight bytes. */
+/* The first `count` of eight bytes, of either half. As halves of a number of 64 bits they would pass through a register
+   for integers; no bit of a double is changed by storing it. */
 INLINE void store_bytes(uint8_t *to, b16 x, int half, int count) {
-    uint64_t bytes = ((u64x2)x)[half];
-    if (count >= 8) *(eight_bytes *)to = bytes;
-    else for (int i = 0; i < count; i++) to[i] = (uint8_t)(bytes >> 8 * i);
+    typedef double d2 __attribute__((vector_size(16)));
+    typedef double eight_anywhere __attribute__((aligned(1), may_alias));
+    if (count >= 8) {
+        *(eight_anywhere *)to = half ? __builtin_shufflevector((d2)x, (d2)x, 1, 1)[0] : ((d2)x)[0];
+        return;
+    }
+    const uint64_t bytes = ((u64x2)x)[half];
+    for (int i = 0; i < count; i++) to[i] = (uint8_t)(bytes >> 8 * i);
 }

@@ -93,7 +93,7 @@ INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t 
         for (int row = 0; row < count; row += LEFT) {
             for (int i = 0; i < LEFT && row + i < count; i++)
                 gather(gathered + i * full, image, w, first + row + i, (uint8_t)zero);
-            pack_rows(packed + row * full, rows, full, p.left_signed, zero);
+            pack_rows(packed + row * full, rows, full, p.left_signed, zero, p.deep);
         }
         packed_rows(packed, first, count, b, right_zero, out, p, by, wide);
     }

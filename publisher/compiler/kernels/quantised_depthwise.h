@@ -49,8 +49,11 @@ INLINE void keep_rows(uint8_t *to, const uint8_t *image, Window w, int y, int be
 /* Four channels, half of eight, at four places beside one another: what lies under several of them is read once. */
 INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
                         int half) {
-    const int wide = 2 * padded_channels(w);
-    /* Unrolled further, weights are kept for later, in more registers than there are. */
+    const int wide = 2 * padded_channels(w), last = w.kernel_width + (ABREAST - 1) * w.stride_x - 1;
+    /* Every second step ends a block, as in dots.h: more would be loaded at once than there are registers. */
+    int left = INT32_MAX;
+    OPAQUE(left);
+    /* Unrolled further, weights are kept for later. */
     ROLLED for (int pair = 0; pair < row_pairs(w); pair++) {
         const uint8_t *from = rows[pair] + at + 8 * half;
         const h8 *own = weights + pair * w.kernel_width * 2 + half;
@@ -62,6 +65,7 @@ INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h
                 const int tap = column - i * w.stride_x;
                 if (tap >= 0 && tap < w.kernel_width) sums[i][half] += dot_pairs(x, own[2 * tap]);
             }
+            if (column % 2 && column < last && --left == 0) return;
         }
     }
 }

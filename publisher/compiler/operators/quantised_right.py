@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from publisher.compiler.operators.quantised_form import EXACT, Quanta, padded, struct
 from publisher.compiler.step import Step
 
-BLOCK_BYTES: Final = 64 * 1024
+BLOCK_BYTES: Final = 256 * 1024
 """Rows that are packed together: what stays in the cache while the columns are gone through."""
+
+
+LEAST_DEPTH: Final = 64
+"""From here on weights are packed for kernels/quantised_dots.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,11 @@ class Right:
     pointer: str = ""
     is_signed: bool = False
     packed: bool = False
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether they lie along the inner dimension."""
+        return self.weights is not None and self.inner >= LEAST_DEPTH
 
     @property
     def shift(self) -> int:
@@ -48,7 +57,8 @@ class Right:
             return self.pointer
         narrow = self.kind == "NARROW"
         stored = self.weights + self.shift if narrow else self.weights
-        data = np.stack([panels(each, "int8" if narrow else "int16") for each in stored])
+        pack = deep_panels if self.is_deep else panels
+        data = np.stack([pack(each, "int8" if narrow else "int16") for each in stored])
         return f"((const uint8_t *){step.constant(data)} + (int64_t){group} * {data[0].nbytes})"
 
     def zero(self, computed: str) -> str:
@@ -71,6 +81,14 @@ def panels(weights: NDArray[np.int32], dtype: str) -> NDArray[Any]:
     full = np.zeros((-(-inner // 2) * 2, -(-columns // 8) * 8), dtype)
     full[:inner, :columns] = weights
     return np.ascontiguousarray(full.reshape(full.shape[0] // 2, 2, full.shape[1] // 8, 8).transpose(2, 0, 3, 1))
+
+
+def deep_panels(weights: NDArray[np.int32], dtype: str) -> NDArray[Any]:
+    """[inner, columns] as [columns / 4, inner / 8, 4, 8], padded with zeros to whole panels of eight columns."""
+    inner, columns = weights.shape
+    full = np.zeros((-(-inner // 8) * 8, -(-columns // 8) * 8), dtype)
+    full[:inner, :columns] = weights
+    return np.ascontiguousarray(full.reshape(full.shape[0] // 8, 8, full.shape[1] // 4, 4).transpose(2, 0, 3, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +142,7 @@ def panel_width(inner: int) -> int:
 def workspace(step: Step, inner: int, rows: int) -> tuple[str, str]:
     """Scratch for packed rows and for one right panel."""
     packed = step.scratch(rows_at_once(inner, rows) * panel_width(inner) + 8, "int16")
-    return packed, step.scratch(-(-inner // 2) * 16 + 8, "int16")
+    return packed, step.scratch(panel_width(inner) * 8 + 8, "int16")
 
 
 def product(right: Right, finish: Finish, **fields: str | float) -> str:
@@ -135,6 +153,7 @@ def product(right: Right, finish: Finish, **fields: str | float) -> str:
         "columns": right.columns,
         "right": right.kind,
         "right_signed": int(right.is_signed),
+        "deep": int(right.is_deep),
     }
     block = rows_at_once(right.inner, rows)
     return struct("Product", **fields, **given, block=block, **finish.fields(right.largest_sum()))

@@ -11,7 +11,8 @@ from onnx import NodeProto, helper
 
 from protocol.errors import ConfigurationError
 from publisher.compiler.errors import UnsupportedError
-from publisher.compiler.operators.quantised_right import Right, panels
+from publisher.compiler.operators import quantised_right
+from publisher.compiler.operators.quantised_right import Right, deep_panels, panels
 from tests.support.compiling import by_onnxruntime, compiled, model_of
 
 Array = NDArray[Any]
@@ -86,6 +87,16 @@ class Case:
             np.testing.assert_array_equal(found, wanted, name)
 
 
+@pytest.fixture(name="form", params=["by pairs", "along the depth", pytest.param("of wide", marks=pytest.mark.slow)])
+def packed_form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights packed in each way, whatever suits their size."""
+    if request.param != "by pairs":
+        monkeypatch.setattr(quantised_right, "LEAST_DEPTH", 1)
+    if request.param == "of wide":
+        monkeypatch.setattr(Right, "kind", property(lambda self: "BYTES" if self.weights is None else "WIDE"))
+
+
+@pytest.mark.usefixtures("form")
 def test_convolutions_make_the_quanta_and_the_sums_of_onnxruntime() -> None:
     case = Case()
     draw = case.drawn
@@ -110,6 +121,7 @@ def test_depthwise_convolutions_make_the_quanta_and_the_sums_of_onnxruntime() ->
     case.check()
 
 
+@pytest.mark.usefixtures("form")
 def test_products_of_matrices_make_the_quanta_and_the_sums_of_onnxruntime() -> None:
     case = Case(2)
     draw = case.drawn
@@ -118,6 +130,7 @@ def test_products_of_matrices_make_the_quanta_and_the_sums_of_onnxruntime() -> N
     case.matmul(draw("uint8", 2, 1, 9, 16), draw("uint8", 3, 16, 12), "uint8", computed=True)
     case.matmul(draw("int8", 2, 3, 9, 16), draw("int8", 16, 12), "int8")
     case.matmul(draw("uint8", 4, 7, 16), draw("uint8", 4, 16, 5), "uint8")
+    case.matmul(draw("uint8", 6, 67), draw("int8", 67, 9), "uint8")
     case.check()
 
 
@@ -130,6 +143,10 @@ def test_every_weight_lies_in_its_panel(inner: int, columns: int) -> None:
     assert packed.shape == (-(-columns // 8), -(-inner // 2), 8, 2)
     np.testing.assert_array_equal(packed[column // 8, rows // 2, column % 8, rows % 2], weights.reshape(-1))
     assert np.count_nonzero(packed) == np.count_nonzero(weights)
+    deep = deep_panels(weights, "int8")
+    assert deep.shape == (-(-columns // 8) * 2, -(-inner // 8), 4, 8)
+    np.testing.assert_array_equal(deep[column // 4, rows // 8, column % 4, rows % 8], weights.reshape(-1))
+    assert np.count_nonzero(deep) == np.count_nonzero(weights)
 
 
 @pytest.mark.parametrize(
