@@ -1,8 +1,7 @@
 """Code of a guest, run within its time and its log; what goes wrong ends in an `EnclaveError`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import wasmtime
 
@@ -17,17 +16,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Log:
-    """What a guest wrote is appended to `text`, or discarded where it is None; it may write `room` bytes more."""
-
-    text: bytearray | None
-    room: int
-
-
-NO_LOG: Final = Log(None, 0)
-
-
 class Bounded:
     """Runs guests of one module."""
 
@@ -38,21 +26,21 @@ class Bounded:
     def run(
         self,
         guest: Guest,
-        seconds: float,
-        log: Log,
+        log: bytearray | None,
         act: Callable[Concatenate[Guest, P], T],
         *arguments: P.args,
         **named: P.kwargs,
     ) -> T:
         """What `act(guest, ...)` returns. It calls the guest, and must not take long otherwise.
 
-        Raises `EnclaveError`; afterwards the guest is good for nothing but to be closed.
+        It has the time and the room in the log that start functions left. What the guest writes is appended to `log`,
+        or discarded. Raises `EnclaveError`; afterwards the guest is good for nothing but to be closed.
         """
-        watched = Watched(seconds, guest.stop_page)
+        watched = Watched(self._limits.max_seconds - guest.start_seconds, guest.stop_page)
         try:
             self._watchdog.begin(watched)
             if self._imports:
-                self._wasi.begin(log.text, log.room, guest.constants)
+                self._wasi.begin(log, self._limits.max_log_bytes - len(guest.logged), guest.constants)
             result = act(guest, *arguments, **named)
         except wasmtime.Trap as trap:
             raise guest.trapped(trap, watched.is_over) from None

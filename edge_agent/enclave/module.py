@@ -7,7 +7,7 @@ a new one ──> buffers placed, first state noted ──> input, inference, ou
 """
 
 from edge_agent.enclave.abi import Convention, convention
-from edge_agent.enclave.bounded import NO_LOG, Bounded, Log
+from edge_agent.enclave.bounded import Bounded
 from edge_agent.enclave.faults import check_input
 from edge_agent.enclave.guest import Guest
 from edge_agent.enclave.idle import Idle
@@ -39,8 +39,7 @@ class Module:
         self._keeps = True
         guest = starter.start(None)
         try:
-            seconds = limits.max_seconds - guest.start_seconds
-            self._convention: Convention = bounded.run(guest, seconds, NO_LOG, convention, interface, limits)
+            self._convention: Convention = bounded.run(guest, None, convention, interface, limits)
             if not guest.can_be_stopped():
                 raise EnclaveError(
                     "this machine keeps nobody from reading a page: no module could be stopped", reason=Reason.INTERNAL
@@ -59,18 +58,13 @@ class Module:
         pages = self._convention.pages(len(data))
         guest = self._idle_one(pages, log) or self._new(pages, log)
         try:
-            output = self._inferred(guest, data, log)
+            output = self._bounded.run(guest, log, self._convention.infer, data)
             is_back = guest.put_back()
         except BaseException:
             guest.close()
             raise
         self._return(guest, is_back)
         return output
-
-    def _inferred(self, guest: Guest, data: bytes, log: bytearray | None) -> bytes:
-        seconds = self.limits.max_seconds - guest.start_seconds
-        said = Log(log, self.limits.max_log_bytes - len(guest.logged))
-        return self._bounded.run(guest, seconds, said, self._convention.infer, data)
 
     def _idle_one(self, pages: int, log: bytearray | None) -> Guest | None:
         """One that waits with so many pages for buffers: others of the module are in the way, and end."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.bounded import Bounded, Log
+from edge_agent.enclave.bounded import Bounded
 from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
 from edge_agent.enclave.faults import not_started
 from edge_agent.enclave.guest import Guest
@@ -46,7 +46,7 @@ class Starter:
         try:
             self._guard_constants(guest)
             if self._starts:
-                self._bounded.run(guest, self._limits.max_seconds, Log(said, self._limits.max_log_bytes), self._call)
+                self._bounded.run(guest, said, self._call)
         except BaseException:
             guest.close()
             raise

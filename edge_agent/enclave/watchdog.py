@@ -23,20 +23,16 @@ LINGER_TICKS: Final = 20
 
 
 class Watched:
-    """One run that has so many seconds, from when it is begun."""
+    """One run that has so many seconds, from now on."""
 
-    __slots__ = ("_deadline", "_seconds", "_stop_page", "is_over")
+    __slots__ = ("_deadline", "_stop_page", "is_over")
 
     def __init__(self, seconds: float, stop_page: int | None = None) -> None:
         """The Wasm page at the address `stop_page` must stay mapped while it is watched."""
-        self._seconds, self._stop_page = seconds, stop_page
-        self._deadline = math.inf
+        self._deadline = time.monotonic() + seconds
+        self._stop_page = stop_page
         self.is_over = False
         """Whether the deadline has passed: what a trap of this run means, and that its stop page is spent."""
-
-    def begin(self) -> None:
-        """The time runs from now on."""
-        self._deadline = time.monotonic() + self._seconds
 
     def look(self, now: float) -> None:
         """Stop the run if it is time, in the seconds of `time.monotonic`. The caller holds the watchdog's lock."""
@@ -69,11 +65,10 @@ class Watchdog:
         return math.ceil(seconds / self._tick_seconds) + 1
 
     def begin(self, run: Watched) -> None:
-        """Watch a run that starts now, until `end`, which must be called whatever happens.
+        """Watch a run until `end`, which must be called whatever happens.
 
         Raises `EnclaveError` (internal) if nothing would tick: no unbounded run.
         """
-        run.begin()
         with self._lock:
             if self._closed:
                 raise EnclaveError("the enclave's watchdog is not running", reason=Reason.INTERNAL)
