@@ -62,6 +62,7 @@ class EnclaveProcess:
         self._command = command() if own_command is None else tuple(own_command)
         self._bytecode = bytecode if own_command is None else None
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun: FrameSocket | None = None
         self._client: EnclaveClient | None = None
         self.answer_seconds = COMPILE_SECONDS + configuration.measured.limits.module.milliseconds / 1000
         """How long one call may take."""
@@ -78,17 +79,35 @@ class EnclaveProcess:
         """The process that runs, or None."""
         return None if self._process is None else self._process.pid
 
+    def begin(self) -> None:
+        """Start the process of the next enclave; `start` waits for it. What it needs, it imports meanwhile.
+
+        Raises `ConfigurationError` for a command that cannot be started.
+        """
+        self.stop()
+        ours, theirs = socket.socketpair()
+        self._begun = FrameSocket(ours)
+        try:
+            with theirs:
+                self._process = self._spawn(theirs.fileno())
+        except BaseException:
+            self.stop()
+            raise
+
     def start(self) -> EnclaveClient:
         """A new enclave, with new keys, in place of any that runs.
 
         Raises `EnclaveError` where it does not come up: its own words, or how its process ended.
         """
-        self.stop()
-        ours, theirs = socket.socketpair()
-        frames = FrameSocket(ours)
+        if self._begun is None:
+            self.begin()
+        return self._connected()
+
+    def _connected(self) -> EnclaveClient:
+        frames, self._begun = self._begun, None
+        if frames is None:
+            raise EnclaveError("no enclave was begun")
         try:
-            with theirs:
-                self._process = self._spawn(theirs.fileno())
             frames.limit_waiting(START_SECONDS)
             self._client = EnclaveClient(frames, self._configuration, self._ending)
             frames.limit_waiting(self.answer_seconds)
@@ -101,9 +120,11 @@ class EnclaveProcess:
     def stop(self) -> None:
         """End the enclave: by closing its socket, by force if it does not heed that. Does nothing where none runs."""
         client, self._client = self._client, None
+        begun, self._begun = self._begun, None
         process, self._process = self._process, None
-        if client is not None:
-            client.close()
+        for each in (client, begun):
+            if each is not None:
+                each.close()
         if process is not None:
             _end(process, ENDING_SECONDS)
 

@@ -20,7 +20,6 @@ from typing import Final
 from edge_agent.installed import Installed, installed
 from protocol.cbor import encode
 from protocol.errors import ConfigurationError
-from protocol.messages import DOMAIN, digest
 
 SOURCES: Final = ("schemas", "protocol", "edge_agent/__init__.py", "edge_agent/enclave")
 """Relative to the folder of the installation."""
@@ -63,8 +62,10 @@ def measure(root: Path | None = None, distributions: Sequence[str] = DISTRIBUTIO
         entries += [_measure_distribution(each) for each in installed(distributions)]
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: cannot be measured: {error.strerror}") from error
+    from protocol.messages import DOMAIN  # noqa: PLC0415 - an agent measures while it imports all of the schemas
+
     ordered = tuple(sorted(entries))
-    return Measurement(digest(encode([DOMAIN, "measurement", ordered])), ordered)
+    return Measurement(hashlib.sha256(encode([DOMAIN, "measurement", ordered])).digest(), ordered)
 
 
 def _sources(root: Path) -> Iterator[str]:
@@ -79,7 +80,7 @@ def _measure_distribution(found: Installed) -> tuple[str, str]:
     """Its folders are walked, since an added file would not be in its record."""
     paths = {path for top in found.tops for path in _code_in(str(found.folder / top))}
     listing = _listing(found.folder, sorted(paths, key=Path))
-    return f"{found.name}=={found.version}", digest(encode(listing)).hex()
+    return f"{found.name}=={found.version}", hashlib.sha256(encode(listing)).hexdigest()
 
 
 def _listing(base: Path, paths: Iterable[str]) -> list[tuple[str, str]]:

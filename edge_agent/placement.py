@@ -25,6 +25,9 @@ ENDING_SECONDS: Final = 2.0
 class EnclavePlace(Protocol):
     """Where an enclave runs."""
 
+    def begin(self) -> None:
+        """Let it come up, if that takes time in which something else can be done. Raises `SealedgeError`."""
+
     def start(self) -> EnclaveClient:
         """A new enclave, with new keys, in place of any that runs. Raises `SealedgeError`."""
 
@@ -36,6 +39,10 @@ class _Connected(ABC):
     def __init__(self, configuration: EnclaveConfiguration) -> None:
         self._configuration = configuration
         self._client: EnclaveClient | None = None
+
+    def begin(self) -> None:
+        """End any that runs. The next is there already, or comes up in this process."""
+        self.stop()
 
     def start(self) -> EnclaveClient:
         """A new enclave. Raises `EnclaveError` where it does not come up, `TransportError` where it is not there."""

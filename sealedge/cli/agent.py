@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sealedge.cli.options import broker_url, config, event_log, logging_options, serve
+from sealedge.cli.options import broker_url, config, event_log, logging_options
 
 
 @click.command("agent")
@@ -23,10 +23,19 @@ def command(config: Path, broker: str | None, log: str, quiet: bool) -> int:
     Example:
       sealedge agent --config plant/agents/east/agent.toml
     """
-    from sealedge.operations.parties.agent import build_agent  # noqa: PLC0415 - not for --help
+    from edge_agent.measuring import Measuring  # noqa: PLC0415 - not for --help
+
+    measuring = Measuring()
+    from sealedge.operations.parties.enclave import begin_enclave  # noqa: PLC0415
     from sealedge.operations.settings import AgentSettings  # noqa: PLC0415
 
     settings = AgentSettings.load(config).with_broker(broker)
     with ExitStack() as closing:
-        party = build_agent(settings, closing, now=time.time())
-        return serve(party, settings.connection, event_log(settings.name, log, quiet=quiet))
+        begun = begin_enclave(settings, closing, now=time.time(), measurement=measuring.digest)
+        # Imported while the enclave comes up.
+        from broker.link import Link  # noqa: PLC0415
+        from broker.process import run  # noqa: PLC0415
+        from sealedge.operations.parties.agent import completed_agent  # noqa: PLC0415
+
+        listener = event_log(settings.name, log, quiet=quiet)
+        return run(Link(completed_agent(settings, begun), settings.connection, listener=listener))

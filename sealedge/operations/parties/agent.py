@@ -1,63 +1,36 @@
-"""The agent from its settings: the courier, its TEE, and its enclave as a child process."""
+"""The agent from its settings: the courier around its enclave (`sealedge.operations.parties.enclave`)."""
 
-import logging
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import IO, Final
 
 from edge_agent.agent import Agent
-from edge_agent.attester import Attester, Platform, SimulatedAttester, choose_attester
-from edge_agent.attester.tpm_sealing import TpmSealer
-from edge_agent.attester.tpm_tools import TpmTools
-from edge_agent.bytecode import BytecodeCache, imported_sources
 from edge_agent.chunk_sealing import ChunkCipher, open_cipher
 from edge_agent.chunks import ChunkCache
-from edge_agent.enclave.configuration import EnclaveConfiguration
-from edge_agent.enclave.frames import vsock_address
-from edge_agent.enclave.volatile import VolatileStore
 from edge_agent.enclave_client import EnclaveClient
 from edge_agent.fetching import ChunkFetcher
-from edge_agent.host import EnclaveProcess, list_sources
-from edge_agent.measurement import measure
 from edge_agent.model_cache import ModelCache
-from edge_agent.placement import EnclaveInPlace, EnclaveOverVsock, EnclavePlace, confined
-from protocol.cbor import encode
-from protocol.errors import ConfigurationError, Finding, LocalError, SealedgeError
-from protocol.messages import DOMAIN
+from edge_agent.placement import confined
 from protocol.party import Noted
-from schemas.kinds import Role, Tier
+from schemas.kinds import Tier
 from schemas.topics import FleetTopics
-from sealedge.operations.parties.basis import open_trust, read_credential
-from sealedge.operations.references import measured_configuration
+from sealedge.operations.parties.enclave import Begun, begin_enclave, bytecode_file
 from sealedge.operations.settings import AgentSettings
-from storage.key_files import read_signing_key
-
-MAKING_SECONDS: Final = 10.0
-"""After a start from sources, when bytecode is made for the next one."""
-
-OpenBytecode = Callable[[], IO[bytes] | None]
-
-logger = logging.getLogger("sealedge.agent")
 
 
 def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> Agent:
-    """An agent whose enclave runs by the time this returns, and ends with `closing`.
+    """An agent whose enclave runs by the time this returns, and ends with `closing`."""
+    return completed_agent(settings, begin_enclave(settings, closing, now=now))
 
-    Start it from the thread that will run its link: Linux ends the enclave with the thread that started it.
-    """
-    attester = _attester(settings)
-    sealing_key, unsealed = _sealing_key(attester, settings) if settings.keep_models else (None, ())
-    configuration = enclave_configuration(settings, now).model_copy(update={"sealing_key": sealing_key})
+
+def completed_agent(settings: AgentSettings, begun: Begun) -> Agent:
+    """The agent of an enclave that comes up: it runs by the time this returns."""
     cipher, sealing = _cipher(settings)
-    notes = [*sealing, *unsealed]
-    place = enclave_place(settings, configuration, _bytecode(settings, sealing_key, notes, closing))
-    closing.callback(place.stop)
+    notes = begun.notes
+    notes[:0] = sealing
 
     def start() -> EnclaveClient:
-        client = place.start()
+        client = begun.place.start()
         note = confined(client, strict=settings.confinement == "strict")
         if note not in notes:
             notes.append(note)
@@ -68,111 +41,16 @@ def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> A
     models = ModelCache(settings.path(settings.state) / "models")
     if not settings.keep_models:
         models.delete_all()
-        _bytecode_file(settings).unlink(missing_ok=True)
-    return Agent(start, attester, fetcher, notes, models)
-
-
-def enclave_place(
-    settings: AgentSettings, configuration: EnclaveConfiguration, bytecode: OpenBytecode | None = None
-) -> EnclavePlace:
-    """Where the settings let the enclave run. Raises `ConfigurationError` for an address that is none."""
-    if settings.enclave == "process":
-        return EnclaveProcess(configuration, bytecode=bytecode)
-    if settings.enclave == "in-place":
-        return EnclaveInPlace(configuration)
-    address = vsock_address(settings.enclave)
-    if address is None:
-        finding = Finding("enclave", "vsock:CID:PORT", settings.enclave)
-        raise ConfigurationError("no place for an enclave", finding=finding)
-    return EnclaveOverVsock.at(configuration, *address)
-
-
-def _bytecode(
-    settings: AgentSettings, sealing_key: bytes | None, notes: list[Noted], closing: ExitStack
-) -> OpenBytecode | None:
-    """What makes the next start faster; made a while after a start that had none. Without a sealing key: none."""
-    if sealing_key is None or settings.enclave != "process":
-        return None
-    cache = BytecodeCache(_bytecode_file(settings), sealing_key, lambda: imported_sources(list_sources()))
-    making = threading.Timer(MAKING_SECONDS, _make, (cache,))
-    making.daemon = True
-    closing.callback(making.cancel)
-
-    def opened() -> IO[bytes] | None:
-        found, refused = cache.opened()
-        notes.extend(each for each in refused if each not in notes)
-        if found is None and making.ident is None:
-            making.start()
-        return found
-
-    return opened
-
-
-def _bytecode_file(settings: AgentSettings) -> Path:
-    return settings.path(settings.state) / "bytecode"
-
-
-def _make(cache: BytecodeCache) -> None:
-    """In a thread of its own, while the agent serves: a failure costs the next start its speed and nothing else."""
-    try:
-        cache.make()
-    except SealedgeError as error:
-        logger.warning("no bytecode is kept for the next start: %s", error.diagnostics)
-
-
-def enclave_configuration(settings: AgentSettings, now: float) -> EnclaveConfiguration:
-    """What the enclave is started with. Files that nobody would accept are refused here, where a person reads it."""
-    trust = open_trust(settings, VolatileStore())
-    enrolment = read_credential(settings.path(settings.enrolment), trust, Role.AGENT, settings.name, now)
-    return EnclaveConfiguration(
-        measured=measured_configuration(settings.fleet, trust.authority, settings.models),
-        agent=settings.name,
-        enrolment=enrolment.credential,
-        revocations=trust.revocations.document,
-    )
-
-
-def _sealing_key(attester: Attester, settings: AgentSettings) -> tuple[bytes | None, Sequence[Noted]]:
-    """What the TEE gives to this agent's enclave alone. Without it, a restart needs the publisher: said, not fatal."""
-    label = encode([DOMAIN, "enclave", settings.fleet, settings.name])
-    try:
-        found = attester.sealing_key(label)
-    except LocalError as error:
-        return None, [Noted("sealing-failed", {"attester": attester.name, "why": error.diagnostics})]
-    if found is None:
-        return None, [Noted("nothing-sealed", {"attester": attester.name, "why": "this TEE gives no sealing key"})]
-    return found, ()
-
-
-def _attester(settings: AgentSettings) -> Attester:
-    if not settings.attester:
-        finding = Finding("attester", f"for example {SimulatedAttester.name}", "none")
-        raise ConfigurationError("the agent's settings name no TEE", finding=finding)
-    return choose_attester(settings.attester, _platform(settings))
-
-
-def _platform(settings: AgentSettings) -> Platform:
-    chip_key = None
-    if settings.attester == SimulatedAttester.name:
-        if settings.chip_key is None:
-            finding = Finding("chip_key", "a file", "none")
-            raise ConfigurationError("the agent's settings name no chip_key", finding=finding)
-        chip_key = read_signing_key(settings.path(settings.chip_key))
-    return Platform(
-        measurement=measure().digest,
-        chip_key=chip_key,
-        tsm=settings.tsm,
-        nitro=settings.nitro,
-        gramine=settings.gramine,
-        coco=settings.coco,
-        command=settings.command,
-        tpm=settings.tpm_place,
-    )
+        bytecode_file(settings).unlink(missing_ok=True)
+    return Agent(start, begun.attester, fetcher, notes, models)
 
 
 def _cipher(settings: AgentSettings) -> tuple[ChunkCipher | None, Sequence[Noted]]:
     """The chunk cache's, where the machine's TEE can keep a key: sealed to what the attester has extended by now."""
     if settings.attester != Tier.TPM:
         return None, ()
+    from edge_agent.attester.tpm_sealing import TpmSealer  # noqa: PLC0415 - most machines have another TEE
+    from edge_agent.attester.tpm_tools import TpmTools  # noqa: PLC0415
+
     sealer = TpmSealer(TpmTools(settings.tpm.tcti), settings.tpm.sealed_to)
     return open_cipher(sealer, settings.tpm_place.sealed_key, os.urandom)

@@ -12,7 +12,7 @@ from edge_agent.model_cache import ModelCache
 from protocol.errors import ConfigurationError, LocalError
 from protocol.party import Delivery, Noted
 from schemas.topics import FleetTopics
-from sealedge.operations.parties.agent import _sealing_key
+from sealedge.operations.parties.enclave import _sealing_key
 from sealedge.operations.settings import AgentSettings
 from tests.support.scripted_enclave import TOPIC, ScriptedEnclave
 from tests.unit.edge_agent.test_agent import NOW, FakeAttester

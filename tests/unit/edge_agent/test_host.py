@@ -216,3 +216,22 @@ def test_the_configuration_holds_what_is_measured_apart() -> None:
     assert other.digest == CONFIGURATION.digest
     measured = CONFIGURATION.measured.model_copy(update={"models": ("scan", "other")})
     assert EnclaveConfiguration(measured=measured, agent="agent-1", enrolment=b"e").digest != CONFIGURATION.digest
+
+
+def test_one_that_was_begun_is_the_one_that_is_started_or_is_ended() -> None:
+    process = EnclaveProcess(CONFIGURATION, COMMAND)
+    process.begin()
+    begun = process.pid
+    process.start()
+    assert process.pid == begun
+    process.start()
+    assert process.pid != begun
+    process.begin()
+    last = process.pid
+    with pytest.raises(EnclaveError, match="no enclave runs"):
+        _ = process.client
+    process.stop()
+    assert begun is not None
+    assert last is not None
+    assert not alive(begun)
+    assert not alive(last)

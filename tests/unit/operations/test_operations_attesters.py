@@ -7,7 +7,7 @@ import pytest
 from edge_agent.attester.command import CommandAttester
 from protocol.errors import ConfigurationError
 from schemas.kinds import Tier
-from sealedge.operations.parties import agent as building
+from sealedge.operations.parties import enclave as building
 from sealedge.operations.settings import AgentSettings
 
 TEXT = """

@@ -24,7 +24,7 @@ from sealedge.operations.doctor_files import load_any
 from sealedge.operations.enrol import enrol
 from sealedge.operations.fleet import Fleet, FleetFolder, open_fleet
 from sealedge.operations.init import FleetPlan, create_fleet
-from sealedge.operations.parties.agent import enclave_configuration
+from sealedge.operations.parties.enclave import enclave_configuration
 from sealedge.operations.settings import AgentSettings, VerifierSettings
 from storage.key_files import read_signing_key, read_verifying_key
 from storage.store import MemoryStore
