@@ -10,7 +10,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint fix bench bench-models docs clean
+.PHONY: help demo test test-all coverage lint fix bench bench-models simulate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ bench: .venv/.bench ## Measure, and write bench/results.json and bench/report.md
 
 bench-models: .venv/.models ## Measure compiled models, and write bench/models.json and bench/models.md
 	$(PY) -m bench.models $(ARGS)
+
+simulate: $(READY) ## Try a hostile world: SECONDS=60, or SEEDS=2000 FIRST=0, or MUTATIONS=1 to plant bugs
+	@$(PY) -m simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(MUTATIONS),--mutations) $(ARGS)
 
 docs: $(READY) ## Write the CLI reference, and check the documentation against the code
 	$(PY) -m sealedge.cli.reference docs/cli.md

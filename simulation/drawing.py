@@ -5,12 +5,13 @@ from typing import Final
 
 from simulation.plan import TROUBLE_SECONDS, Act, Plan, Shape
 
-_PEOPLE: Final = ("version", "revoke", "join", "leave", "skew")
+_PEOPLE: Final = ("version", "version", "revoke", "revoke", "join", "leave", "skew")
 _MACHINES: Final = ("crash", "crash", "crash", "enclave-crash", "disk-full", "lying-clock")
 _NETWORK: Final = ("weather", "weather", "cut", "cut", "deaf", "broker-lost")
 _OUTSIDERS: Final = (
     "replay",
     "replay",
+    "resurrect",
     "resurrect",
     "clear",
     "splice",
@@ -19,6 +20,7 @@ _OUTSIDERS: Final = (
     "recorrelate",
     "swap-answers",
     "redirect",
+    "misplace",
     "tamper",
     "hold",
     "withhold",
@@ -38,7 +40,7 @@ _IMPOSTORS: Final = (
 GROUPS: Final = (_PEOPLE, _MACHINES, _NETWORK, _OUTSIDERS, _INSIDERS, _MACHINERY, _IMPOSTORS)
 
 LEVELS: Final = ("attest", "challenge", "evidence", "result", "manifest", "chunk", "key", "inbox", "session", "request")
-"""Topic levels whose messages are held back; chunks have another last level, which is harmless."""
+"""Topic levels whose messages are held back."""
 
 REVOCABLE: Final = (
     "nothing",
@@ -129,6 +131,8 @@ def _who(random: Random, kind: str, shape: Shape) -> str:
     if kind == "revoke":
         there = [each for each in REVOCABLE if _is_there(each, shape)]
         return random.choice(there)
+    if kind == "resurrect":
+        return random.choice(("manifest", "result", "revocations", "status"))
     if kind in {"hold", "withhold"}:
         return random.choice((*LEVELS, "revocations"))
     if kind == "deaf":

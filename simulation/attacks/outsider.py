@@ -6,8 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from protocol.party import Publication
-from schemas.kinds import Kind
+from schemas.kinds import Kind, Role
 from simulation.acts import Doing
+from simulation.fleet import MODEL
 from simulation.plan import Act
 from simulation.wire import BOUND, typ_of
 
@@ -42,14 +43,14 @@ def replay(world: "World", act: Act) -> None:
 
 
 def resurrect(world: "World", act: Act) -> None:
-    """A retained message that was replaced stands on its topic again."""
+    """A retained message that was replaced stands on its topic again; of the kind `who`, if there is one."""
     random = Random(act.number)
     retained = [each for each in recorded(world) if each.retain]
     newest = {each.topic: each.payload for each in retained}
     stale = [each for each in retained if each.payload != newest[each.topic]]
     levels = sorted({each.topic.rsplit("/", 1)[-1] for each in stale})
     if levels:
-        level = random.choice(levels)
+        level = act.who if act.who in levels else random.choice(levels)
         world.broker.publish(
             replace(random.choice([each for each in stale if each.topic.endswith(level)]), expiry=None)
         )
@@ -113,6 +114,22 @@ def swap_answers(world: "World", act: Act) -> None:
     _for_a_while(world, act, swap)
 
 
+def misplace(world: "World", act: Act) -> None:
+    """For a while results come on another topic of theirs than the one that they were sealed for."""
+    topics = world.fleet.topics
+    other = {topics.inbox(Role.CONSUMER, "consumer-1"): topics.results(MODEL)}
+    other |= {to: back for back, to in other.items()}
+
+    def move(said: Publication) -> Iterable[Publication]:
+        if typ_of(said.payload) != Kind.RESULT or said.topic not in other:
+            return [said]
+        moved = replace(said, topic=other[said.topic])
+        world.ledger.moves(moved, "a result on another topic")
+        return [moved]
+
+    _for_a_while(world, act, move)
+
+
 def redirect(world: "World", act: Act) -> None:
     """A message is sent again with another response topic: answers shall go to somebody else."""
     random = Random(act.number)
@@ -149,7 +166,7 @@ def hold(world: "World", act: Act) -> None:
     held: list[Publication] = []
 
     def swallow(said: Publication) -> Iterable[Publication]:
-        if held or not said.payload or said.topic.rsplit("/", 1)[-1] != act.who:
+        if held or not said.payload or act.who not in said.topic.split("/")[3:]:
             return [said]
         held.append(said)
         world.after(act.seconds, lambda: world.broker.replay([replace(said, expiry=None)]))
@@ -160,7 +177,7 @@ def hold(world: "World", act: Act) -> None:
 
 def withhold(world: "World", act: Act) -> None:
     """For a while nothing of one kind reaches anybody."""
-    _for_a_while(world, act, lambda said: [] if said.topic.rsplit("/", 1)[-1] == act.who else [said])
+    _for_a_while(world, act, lambda said: [] if act.who in said.topic.split("/")[3:] else [said])
 
 
 def garbage(world: "World", act: Act) -> None:
@@ -191,6 +208,7 @@ ATTACKS: Final[Mapping[str, Doing]] = {
     "recorrelate": recorrelate,
     "swap-answers": swap_answers,
     "redirect": redirect,
+    "misplace": misplace,
     "tamper": tamper,
     "hold": hold,
     "withhold": withhold,
