@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.enclave.repeating import LastResults
 from protocol.cose import parse_sign1_untrusted
 from protocol.errors import StoreError
 from protocol.messages import decode_message_untrusted
@@ -159,6 +160,41 @@ def test_what_is_older_is_not_said_again(world: World) -> None:
     world.broker.mend(AGENT)
     world.settle()
     assert len(world.said_on(world.topics.inbox(Role.CONSUMER, "consumer-1"))) == before + 1
+
+
+def test_what_was_said_again_on_a_connection_that_lasted_is_not_said_on_the_next(world: World) -> None:
+    world.start_consumer()
+    inbox = world.topics.inbox(Role.CONSUMER, "consumer-1")
+    ask(world, sensor_for(world), 2)
+    counts = []
+    for _ in range(3):
+        world.broker.cut(AGENT)
+        world.broker.mend(AGENT)
+        world.broker.advance(40)
+        counts.append(len(world.said_on(inbox)))
+    assert counts == [6, 6, 6]
+
+
+def test_a_connection_that_never_lasts_repeats_nothing_for_ever(world: World) -> None:
+    world.start_consumer()
+    inbox = world.topics.inbox(Role.CONSUMER, "consumer-1")
+    ask(world, sensor_for(world), 2)
+    for _ in range(20):
+        world.broker.cut(AGENT)
+        world.broker.mend(AGENT)
+        world.broker.advance(5)
+    assert len(world.said_on(inbox)) == 2 + 3 * 2
+
+
+def test_what_is_said_again_is_bounded() -> None:
+    last = LastResults()
+    small = [Publication("consumer", number.to_bytes(2)) for number in range(2000)]
+    last.add(small, "sensor", 0.0)
+    assert last.connected(0.0) == tuple(small[-1024:])
+    last.add([Publication("consumer", bytes(2**20)) for _ in range(6)], "sensor", 1.0)
+    assert sum(len(each.payload) for each in last.connected(1.0)) <= 4 * 2**20
+    last.forget()
+    assert (last.connected(2.0), last.due) == ((), None)
 
 
 def test_nothing_is_said_again_when_somebody_was_revoked(world: World) -> None:
