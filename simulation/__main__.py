@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from itertools import count, islice
 
 from simulation.drawing import drawn
-from simulation.mutations import MUTATIONS
+from simulation.mutations.catalogue import MUTATIONS
 from simulation.mutations.hunting import hunt_all, remember
 from simulation.mutations.rewriting import planted
 from simulation.report import Tally, caught_lines, caught_shown, lines, replay_command

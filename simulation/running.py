@@ -13,11 +13,11 @@ from itertools import islice
 from protocol.party import Event, Noted, Publication
 from sealedge.client.events import RequestRefused, TimedOut
 from simulation.acts import ACTS
-from simulation.attacks import ATTACKS
+from simulation.attacks.catalogue import ATTACKS
 from simulation.drawing import drawn
 from simulation.fleet import START
-from simulation.invariants import violations
 from simulation.invariants.case import Case
+from simulation.invariants.catalogue import violations
 from simulation.plan import Plan
 from simulation.wire import envelope, typ_of
 from simulation.world import World

@@ -6,17 +6,3 @@ consuming  an authentic recipient that forges results for the others
 machines   machines that want a passport, and enclaves whose keys have leaked
 impostor   an authority of the same name, with its own verifier, publisher, sensor and lists
 """
-
-from collections.abc import Mapping
-from typing import Final
-
-from simulation.acts import Doing
-from simulation.attacks import consuming, impostor, machines, outsider, sensing
-
-ATTACKS: Final[Mapping[str, Doing]] = {
-    **outsider.ATTACKS,
-    **sensing.ATTACKS,
-    **consuming.ATTACKS,
-    **machines.ATTACKS,
-    **impostor.ATTACKS,
-}

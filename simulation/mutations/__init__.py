@@ -3,13 +3,3 @@
 Each is a few words of source replaced (`rewriting`); no product code knows of it. `hunting` runs seeds until an
 invariant breaks. A bug that is not caught is a hole in the harness.
 """
-
-from typing import Final
-
-from simulation.mutations import authorities, clients, enclaves, envelopes
-from simulation.mutations.rewriting import Mutation
-
-MUTATIONS: Final[dict[str, Mutation]] = {
-    each.name: each for room in (envelopes, authorities, enclaves, clients) for each in room.MUTATIONS
-}
-"""By name."""

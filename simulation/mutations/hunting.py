@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from simulation.drawing import drawn
-from simulation.mutations import MUTATIONS
+from simulation.mutations.catalogue import MUTATIONS
 from simulation.mutations.rewriting import planted
 from simulation.running import run
 

@@ -15,7 +15,7 @@ from protocol.party import Store
 from simulation.__main__ import main
 from simulation.disks import Disk, PowerCutError
 from simulation.drawing import drawn
-from simulation.mutations import MUTATIONS
+from simulation.mutations.catalogue import MUTATIONS
 from simulation.mutations.hunting import hunt
 from simulation.mutations.rewriting import RewritingError, mutation, planted
 from simulation.report import replay_command

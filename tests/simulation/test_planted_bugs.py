@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.mutations import MUTATIONS
+from simulation.mutations.catalogue import MUTATIONS
 from simulation.mutations.hunting import hunt
 
 
