@@ -1,5 +1,6 @@
 """From a seed to a plan. A plan draws on some kinds of acts only: together they go deeper than all kinds at once."""
 
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -27,7 +28,7 @@ _OUTSIDERS: Final = (
     "garbage",
 )
 _INSIDERS: Final = ("bent-terms", "bent-terms", "bent-request", "same-number", "stubborn", "wrong-kind", "forge")
-_MACHINERY: Final = ("swap-evidence", "leaked-key-request", "borrowed-enrolment")
+_MACHINERY: Final = ("swap-evidence", "leaked-key-request", "leaked-key-request", "borrowed-enrolment")
 _IMPOSTORS: Final = (
     "forged-result",
     "forged-list",
@@ -41,6 +42,14 @@ GROUPS: Final = (_PEOPLE, _MACHINES, _NETWORK, _OUTSIDERS, _INSIDERS, _MACHINERY
 
 LEVELS: Final = ("attest", "challenge", "evidence", "result", "manifest", "chunk", "key", "inbox", "session", "request")
 """Topic levels whose messages are held back."""
+
+_TOPICS_OF: Final = {
+    "resurrect": ("manifest", "result", "revocations", "status"),
+    "replay": ("", "", *LEVELS),
+    "hold": (*LEVELS, "evidence", "key", "revocations"),
+    "withhold": (*LEVELS, "evidence", "key", "revocations"),
+}
+"""Acts on one kind of message: which."""
 
 REVOCABLE: Final = (
     "nothing",
@@ -68,8 +77,10 @@ def drawn(seed: int) -> Plan:
     shape = _shape(random)
     kinds = [kind for group in GROUPS for kind in group if random.random() < 0.3]
     acts = [_act(random, random.choice(kinds), shape) for _ in range(random.randint(3, 12))] if kinds else []
+    acts += _companions(random, acts)
     acts += [Act(10.0 + random.random() * 60, "join", name) for name in shape.late]
-    acts += _readings(random, shape)
+    readings = _readings(random, shape)
+    acts = [_beside(random, act, readings) for act in acts] + readings
     return Plan(seed, shape, tuple(sorted(acts, key=lambda act: act.at)))
 
 
@@ -87,7 +98,7 @@ def _shape(random: Random) -> Shape:
         sensors=sensors,
         consumers=consumers,
         late=late,
-        strict=random.choice(("verifier", "manifest", "sensor")) if random.random() < 0.06 else "",
+        strict=random.choice(("verifier", "manifest", "sensor")) if random.random() < 0.09 else "",
         one_shot=one_shot,
         padded=random.random() < 0.2,
         stateful=stateful,
@@ -107,6 +118,31 @@ def _shape(random: Random) -> Shape:
     )
 
 
+def _companions(random: Random, acts: list[Act]) -> list[Act]:
+    """What an attacker would do then: bring back what was replaced, and go on with what was ended."""
+    found = []
+    for act in acts:
+        at, number = act.at + random.random() * 15, random.getrandbits(30)
+        if random.random() < 0.5:
+            continue
+        if act.kind == "version":
+            found.append(Act(at, "resurrect", "manifest", number=number))
+        elif act.kind == "revoke" and random.random() < 0.3:
+            found.append(Act(at, "resurrect", "revocations", number=number))
+        elif act.kind == "skew":
+            found.append(Act(at, "crash", act.who, 1.0, number))
+        elif act.kind in {"revoke", "cut", "crash"}:
+            found.append(Act(max(0.0, act.at - 3), "stubborn", "", 40.0, number))
+    return found
+
+
+def _beside(random: Random, act: Act, readings: list[Act]) -> Act:
+    """Some crashes come right before a reading: then its answer is the first that is not acknowledged."""
+    if act.kind != "crash" or not act.who.startswith(("sensor", "consumer")) or random.random() < 0.5:
+        return act
+    return replace(act, at=max(0.0, random.choice(readings).at - 0.001))
+
+
 def _readings(random: Random, shape: Shape) -> list[Act]:
     """Bursts, and single ones between them."""
     found = []
@@ -119,7 +155,11 @@ def _readings(random: Random, shape: Shape) -> list[Act]:
 
 def _act(random: Random, kind: str, shape: Shape) -> Act:
     at, seconds = random.random() * (TROUBLE_SECONDS - 5), random.choice((1.0, 5.0, 20.0, 50.0))
-    return Act(at, kind, _who(random, kind, shape), seconds, random.getrandbits(30))
+    who = _who(random, kind, shape)
+    if who in {"verifier", "publisher"} and random.random() < 0.5:
+        # Long enough for leases to end.
+        at, seconds = at / 3, 80.0
+    return Act(at, kind, who, seconds, random.getrandbits(30))
 
 
 def _who(random: Random, kind: str, shape: Shape) -> str:
@@ -131,10 +171,8 @@ def _who(random: Random, kind: str, shape: Shape) -> str:
     if kind == "revoke":
         there = [each for each in REVOCABLE if _is_there(each, shape)]
         return random.choice(there)
-    if kind == "resurrect":
-        return random.choice(("manifest", "result", "revocations", "status"))
-    if kind in {"hold", "withhold"}:
-        return random.choice((*LEVELS, "revocations"))
+    if kind in _TOPICS_OF:
+        return random.choice(_TOPICS_OF[kind])
     if kind == "deaf":
         return f"{random.choice(parties)} {random.choice(('revocations', 'result', 'manifest', 'status', 'inbox'))}"
     return random.choice(parties)

@@ -30,9 +30,9 @@ def _bound(world: "World") -> list[Publication]:
 
 
 def replay(world: "World", act: Act) -> None:
-    """Something that was said is said again: long after its time, or as if it had been retained."""
+    """Something that was said, on topics of the level `who` if there is one, is said again: late, or as if retained."""
     random = Random(act.number)
-    found = recorded(world)
+    found = [each for each in recorded(world) if not act.who or act.who in each.topic.split("/")[3:]]
     if not found:
         return
     for old in random.choices(found[-60:] if random.random() < 0.5 else found, k=3):

@@ -115,17 +115,18 @@ def _key(kem: Any) -> KemPublicKey:
 
 
 def bent_terms(world: "World", act: Act) -> None:
-    """A session whose opening is wrong in one point, and a request in it; or the same in a one-shot."""
+    """Sessions whose openings are wrong in one point each, and a request in them; or the same in one-shots."""
     random = Random(act.number)
-    session = session_with(world, random)
-    if session is None:
-        return
-    why, bent = random.choice(_BENT)(session)
-    if random.random() < 0.5:
-        session.open(**bent)
-        session.say(session.reading(why))
-    else:
-        session.open(**bent, request=session.reading(why))
+    for bend in random.sample(_BENT, 3):
+        session = session_with(world, random)
+        if session is None:
+            return
+        why, bent = bend(session)
+        if random.random() < 0.5:
+            session.open(**bent)
+            session.say(session.reading(why))
+        else:
+            session.open(**bent, request=session.reading(why))
 
 
 def bent_request(world: "World", act: Act) -> None:

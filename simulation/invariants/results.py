@@ -17,6 +17,7 @@ from simulation.wire import BOUND, envelope, typ_of
 BELIEVED: Final = frozenset(
     {
         "session-opened",
+        "session-lost",
         "manifest-accepted",
         "revocations-accepted",
         "attested",

@@ -158,15 +158,6 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         ),
     ),
     mutation(
-        "never-ask-for-a-chunk-again",
-        "P12",
-        (
-            "edge_agent.fetching:ChunkFetcher.expire",
-            "events += [Subscription(self._topics.chunk(model, name)) for name in fetch.asked]",
-            "pass",
-        ),
-    ),
-    mutation(
         "never-ask-for-a-key-again",
         "P12",
         ("edge_agent.enclave.models:ModelShelf._key_request", "now + ASK_AGAIN", "now + 1e6"),
