@@ -15,6 +15,8 @@ typedef struct {
 } Patches;
 
 INLINE int patch_size(const Patches p) { return p.kernel_depth * p.kernel_height * p.kernel_width * p.own; }
+/* With zeros up to whole vectors, unless it is less than one; operators/packing.py agrees. */
+INLINE int patch_depth(const Patches p) { return patch_size(p) > 4 ? (patch_size(p) + 3) / 4 * 4 : patch_size(p); }
 
 /* One line of a kernel, `row` is the image's; x may lie outside. */
 INLINE void gather_line(const Patches p, const float *row, const int x, float *to) {
@@ -40,7 +42,7 @@ INLINE void gather_line(const Patches p, const float *row, const int x, float *t
     }
 }
 
-/* What the kernel sees at `count` places from `place` on, a row each. */
+/* What the kernel sees at `count` places from `place` on, a row of `patch_depth` each. */
 INLINE void gather_patches(const Patches p, const float *image, const int place, const int count, float *to) {
     const int line = p.kernel_width * p.own;
     int x = place % p.out_width, y = place / p.out_width % p.out_height, z = place / p.out_width / p.out_height;
@@ -55,6 +57,8 @@ INLINE void gather_patches(const Patches p, const float *image, const int place,
                             to);
             to += line;
         }
+        zero_floats(to, patch_depth(p) - patch_size(p));
+        to += patch_depth(p) - patch_size(p);
         if (++x == p.out_width) {
             x = 0;
             if (++y == p.out_height)
@@ -67,7 +71,7 @@ INLINE void gather_patches(const Patches p, const float *image, const int place,
 INLINE void convolution(const Patches p, const float *in, const int images, const float *packed, const float *bias,
                         float *space, float *out, const int filters, const int channel, const int columns,
                         const int block, const Finish finish) {
-    const int places = p.out_depth * p.out_height * p.out_width, depth = patch_size(p);
+    const int places = p.out_depth * p.out_height * p.out_width, depth = patch_depth(p);
     ROLLED for (int n = 0; n < images; n++) {
         const float *image = in + (long)n * p.depth * p.height * p.width * p.channels;
         ROLLED for (int place = 0; place < places; place += block) {

@@ -9,7 +9,7 @@ from publisher.compiler.graph import Node
 from publisher.compiler.operators.convolution import form_of, patches_seen
 from publisher.compiler.operators.depthwise import Middle, Product, emit_depthwise
 from publisher.compiler.operators.epilogue import finish_function
-from publisher.compiler.operators.packing import bias_pointer, packed
+from publisher.compiler.operators.packing import bias_pointer, packed, packed_patches, patch_depth
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.planning.chains import part
 from publisher.compiler.step import Step
@@ -40,6 +40,10 @@ def _product(node: Node | None, step: Step) -> Product | None:
     bias = step.graph.constant(node.inputs[2]) if node.has(2) else None
     # Kernels are [filters, channels, …]; a patch has its channels last.
     matrix = np.moveaxis(weights, 1, -1).reshape(form.filters, form.depth)
-    right = step.constant(packed(np.ascontiguousarray(matrix.T)))
-    patches = "" if form.window.is_plain else patches_seen(form, "0")
-    return Product(right, bias_pointer(step, bias), form.depth, form.filters, finish_function(node, step), patches)
+    right, depth, patches = np.ascontiguousarray(matrix.T), form.depth, ""
+    if form.window.is_plain:
+        panels = packed(right)
+    else:
+        panels, depth, patches = packed_patches(right), patch_depth(depth), patches_seen(form, "0")
+    words = (step.constant(panels), bias_pointer(step, bias), depth, form.filters, finish_function(node, step))
+    return Product(*words, patches)

@@ -15,7 +15,7 @@ from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 from publisher.compiler.operators.depthwise import Middle, emit_depthwise, suits_planes
 from publisher.compiler.operators.epilogue import finish_function
-from publisher.compiler.operators.packing import bias_pointer, block_rows, filled, packed
+from publisher.compiler.operators.packing import bias_pointer, block_rows, filled, packed_patches, patch_depth
 from publisher.compiler.operators.products import Product, emit_product
 from publisher.compiler.operators.registry import operator
 from publisher.compiler.operators.window import Window, window_of
@@ -97,12 +97,13 @@ def _patches(
 ) -> None:
     """Group after group, `g` in C: what differs is where it begins in the image, the weights and the output."""
     columns = form.filters // form.groups
-    block = block_rows(form.window.places, form.depth)
-    space = step.scratch(block * form.depth)
+    depth = patch_depth(form.depth)
+    block = block_rows(form.window.places, depth)
+    space = step.scratch(block * depth)
     source, out = step.pointer(node.inputs[0]), step.pointer(node.outputs[0])
     # Kernels are [filters, channels, …]; a patch has its channels last.
     matrices = np.moveaxis(weights, 1, -1).reshape(form.groups, columns, form.depth)
-    panels = [packed(np.ascontiguousarray(each.T)) for each in matrices]
+    panels = [packed_patches(np.ascontiguousarray(each.T)) for each in matrices]
     right, size = step.constant(np.concatenate(panels)), panels[0].size
     added = _biases(step, form, bias)
     step.line(f"for (int g = 0; g < {form.groups}; g++) {{")

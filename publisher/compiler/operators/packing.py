@@ -22,6 +22,11 @@ def is_by_depth(depth: int) -> bool:
     return depth % 4 == 0 and depth >= LEAST_DEPTH
 
 
+def patch_depth(size: int) -> int:
+    """How many elements a patch has with its zeros: `patch_depth` of kernels/convolution.h."""
+    return -(-size // 4) * 4 if size > 4 else size
+
+
 def widths(columns: int) -> tuple[int, ...]:
     """How wide each panel is."""
     rest = columns % 16
@@ -32,6 +37,11 @@ def widths(columns: int) -> tuple[int, ...]:
 def packed_columns(columns: int) -> int:
     """How many columns there are with those of zeros."""
     return sum(widths(columns))
+
+
+def packed_patches(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A matrix of as many rows as a patch has elements."""
+    return packed(np.pad(matrix, ((0, patch_depth(len(matrix)) - len(matrix)), (0, 0))))
 
 
 def packed(matrix: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ CALLS = {
             f"gather_patches((Patches){{1, 6, 5, {channels}, 0, {channels}, 1, 3, 3, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 6,"
             " 5}, in, 0, 30, out);",
         )
-        for channels in (1, 3, 5)
+        for channels in (1, 3, 4, 5)
     },
     **{
         f"pool {channels}": (
