@@ -1,17 +1,19 @@
 """The door to keys: private signing keys here, public ones in `verifying_key`, those that seal in `kem_keys`."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from protocol.algorithms import ED25519, ESP256
+from protocol.ecdsa_signature import COORDINATE_BYTES, from_der
 from protocol.errors import ConfigurationError
 from protocol.kem_keys import KemPrivateKey, KemPublicKey
 from protocol.party import Randomness
-from protocol.verifying_key import COORDINATE_BYTES, ECDSA_SHA256, VerifyingKey
+from protocol.verifying_key import ECDSA_SHA256, VerifyingKey
 
 __all__ = ["KemPrivateKey", "KemPublicKey", "SigningKey", "VerifyingKey"]
 
@@ -22,10 +24,12 @@ _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 class SigningKey:
     """A private signing key. Its text forms show the public thumbprint only."""
 
-    __slots__ = ("_key", "algorithm", "public")
+    __slots__ = ("_key", "_sign", "algorithm", "public")
 
     def __init__(self, key: _PrivateKey) -> None:
         self._key = key
+        # Asked here once: the library's classes of keys are abstract, and slow to ask.
+        self._sign = key.sign if isinstance(key, ed25519.Ed25519PrivateKey) else partial(_sign_p256, key.sign)
         self.algorithm: int = ED25519 if isinstance(key, ed25519.Ed25519PrivateKey) else ESP256
         self.public = VerifyingKey.from_raw_untrusted(self.algorithm, _raw_public(key))
 
@@ -67,16 +71,17 @@ class SigningKey:
 
     def sign(self, data: bytes) -> bytes:
         """64 bytes: r || s for ESP256 (RFC 9053 §2.1), the RFC 8032 signature for Ed25519."""
-        if isinstance(self._key, ed25519.Ed25519PrivateKey):
-            return self._key.sign(data)
-        r, s = decode_dss_signature(self._key.sign(data, ECDSA_SHA256))
-        return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
+        return self._sign(data)
 
     def __repr__(self) -> str:
         return f"SigningKey({self.public.thumbprint.hex()})"
 
     def __reduce__(self) -> str:
         raise ConfigurationError("a private key is never pickled")
+
+
+def _sign_p256(sign: Callable[[bytes, ec.EllipticCurveSignatureAlgorithm], bytes], data: bytes) -> bytes:
+    return from_der(sign(data, ECDSA_SHA256))
 
 
 def _p256_private(randomness: Randomness | None) -> ec.EllipticCurvePrivateKey:

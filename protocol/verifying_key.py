@@ -1,21 +1,21 @@
 """Public signing keys: their COSE_Key form (RFC 9052 §7, RFC 9053 §7, RFC 9864) and thumbprint (RFC 9679)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from protocol.algorithms import ACCEPTED_SIGNATURES, ED25519, ESP256, Curve, KeyParameter, KeyType
 from protocol.cbor import CborValue
 from protocol.cose_key import algorithm_of_untrusted, check_parameters_untrusted, public_bytes_untrusted, thumbprint
+from protocol.ecdsa_signature import COORDINATE_BYTES, SIGNATURE_BYTES, to_der
 from protocol.errors import AuthenticationError, ConfigurationError, MalformedError, UnsupportedError
 
 ECDSA_SHA256: Final = ec.ECDSA(hashes.SHA256())
-COORDINATE_BYTES: Final = 32
-_SIGNATURE_BYTES: Final = 64
 
 _ED25519_SMALL_ORDER_Y: Final = frozenset(
     bytes.fromhex(y)
@@ -31,6 +31,8 @@ _ED25519_SMALL_ORDER_Y: Final = frozenset(
 _ED25519_PRIME: Final = 2**255 - 19
 
 _PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+_Verify = Callable[[bytes, bytes], None]
+"""Of (signature, data). Chosen once: the library's classes of keys are abstract, and slow to ask."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,6 +47,7 @@ class VerifyingKey:
     raw: bytes
     thumbprint: bytes = field(compare=False)
     _key: _PublicKey = field(compare=False)
+    _verify: _Verify = field(compare=False)
 
     @classmethod
     def from_raw_untrusted(cls, algorithm: int, raw: bytes) -> Self:
@@ -56,10 +59,10 @@ class VerifyingKey:
         if algorithm not in ACCEPTED_SIGNATURES:
             raise UnsupportedError(f"signature algorithm {algorithm} is not accepted")
         try:
-            key = _p256_key(raw) if algorithm == ESP256 else _ed25519_key(raw)
+            key, verify = _p256_key(raw) if algorithm == ESP256 else _ed25519_key(raw)
         except ValueError:
             raise MalformedError(f"no public key for algorithm {algorithm}") from None
-        return cls(algorithm, raw, thumbprint(_required_parameters(algorithm, raw)), key)
+        return cls(algorithm, raw, thumbprint(_required_parameters(algorithm, raw)), key, verify)
 
     @classmethod
     def from_cose_key_untrusted(cls, cose_key: CborValue) -> Self:
@@ -102,10 +105,7 @@ class VerifyingKey:
         for the same data: never use it as an identifier.
         """
         try:
-            if isinstance(self._key, ed25519.Ed25519PublicKey):
-                self._key.verify(signature, data)
-            else:
-                self._key.verify(_to_der(signature), data, ECDSA_SHA256)
+            self._verify(signature, data)
         except InvalidSignature:
             raise AuthenticationError("the signature does not hold") from None
 
@@ -122,22 +122,24 @@ def _required_parameters(algorithm: int, raw: bytes) -> dict[int, int | bytes]:
     return {KeyParameter.KTY: KeyType.OKP, KeyParameter.CRV: Curve.ED25519, KeyParameter.X: raw}
 
 
-def _p256_key(raw: bytes) -> ec.EllipticCurvePublicKey:
-    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + raw)
+def _p256_key(raw: bytes) -> tuple[_PublicKey, _Verify]:
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + raw)
+    return key, partial(_verify_p256, key.verify)
 
 
-def _ed25519_key(raw: bytes) -> ed25519.Ed25519PublicKey:
+def _verify_p256(
+    verify: Callable[[bytes, bytes, ec.EllipticCurveSignatureAlgorithm], None], signature: bytes, data: bytes
+) -> None:
+    """RFC 9053 §2.1: both halves have the length of the order; anything else is no signature."""
+    if len(signature) != SIGNATURE_BYTES:
+        raise InvalidSignature
+    verify(to_der(signature), data, ECDSA_SHA256)
+
+
+def _ed25519_key(raw: bytes) -> tuple[_PublicKey, _Verify]:
     """The library loads any 32 bytes. What is off the curve verifies nothing; small orders verify too much."""
     key = ed25519.Ed25519PublicKey.from_public_bytes(raw)
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     if y >= _ED25519_PRIME or y.to_bytes(COORDINATE_BYTES, "little") in _ED25519_SMALL_ORDER_Y:
         raise ValueError
-    return key
-
-
-def _to_der(signature: bytes) -> bytes:
-    """RFC 9053 §2.1: both halves have the length of the order; anything else is no signature."""
-    if len(signature) != _SIGNATURE_BYTES:
-        raise InvalidSignature
-    r, s = signature[:COORDINATE_BYTES], signature[COORDINATE_BYTES:]
-    return encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+    return key, key.verify
