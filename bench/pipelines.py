@@ -22,6 +22,9 @@ COMPARED: Final = (
     ("plain", "echo"),
 )
 NAMES: Final = {"plain": "plain bytes"}
+SHORT: Final = 25
+"""Requests of a run with one in flight: what the machine does besides meets all alike where they take turns often."""
+
 HEAVY: Final = Path(__file__).with_name("heavy.c")
 HEAVY_REQUESTS: Final = 20
 
@@ -30,11 +33,14 @@ def tiny(loops: dict[str, Worker], runs: int, requests: int) -> list[Row]:
     """The demonstration's model, which computes for about a microsecond."""
     for loop in loops.values():
         loop.measure(WARM_UP, MANY)
+    turns = max(runs, runs * requests // SHORT)
     rows: list[Row] = []
-    for flight, which, what, unit in ((1, 0, "p50 tiny", "ms"), (MANY, 1, f"throughput {MANY}", "requests/s")):
-        many = requests if flight == 1 else 5 * requests
-        progress(f"{what}: {runs} runs of {many} requests, {flight} in flight")
-        rows += _compared(in_turn_of(loops, runs, many, flight, which), what, unit)
+    for flight, which, what, unit, times, many in (
+        (1, 0, "p50 tiny", "ms", turns, SHORT),
+        (MANY, 1, f"throughput {MANY}", "requests/s", runs, 5 * requests),
+    ):
+        progress(f"{what}: {times} runs of {many} requests, {flight} in flight")
+        rows += _compared(in_turn_of(loops, times, many, flight, which), what, unit)
     return rows
 
 
