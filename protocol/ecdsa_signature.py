@@ -3,7 +3,7 @@
     r || s, 32 bytes each (RFC 9053 §2.1)  <->  Ecdsa-Sig-Value, a DER sequence of two integers (RFC 3279 §2.2.3)
 
 Both are short enough that every length is one byte. The library has functions for this, too, and takes longer: see
-docs/adr/0029-batches.md.
+docs/adr/0029-turns-and-batches.md.
 """
 
 from typing import Final
