@@ -32,6 +32,7 @@ from edge_agent.enclave.binary import (
     counted,
     end_of,
     export,
+    exports_of,
     integer,
     integer_at,
     module_of,
@@ -100,6 +101,9 @@ def interruptible(module: bytes) -> bytes:
     sections[MEMORY] = counted(sections.get(MEMORY, b"\x00"), STOP_MEMORY)
     if CODE not in sections:
         raise UnknownCodeError("the module has no code")
+    if any(kind == MEMORY_KIND and index for _, kind, index in exports_of(sections.get(EXPORTS, b""))):
+        # The host would read and write what it takes away.
+        raise UnknownCodeError("the module exports a memory that it does not have")
     additions = Additions(sections)
     look = additions.function(LOOK_TYPE, LOOK_BODY)
     code = _Code(Guards(sections, additions))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.enclave import guest as guests
 from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
 from edge_agent.enclave.first_state import MOST_WRITTEN
 from edge_agent.enclave.module_format import PAGE_BYTES
@@ -57,6 +58,16 @@ def test_every_way_to_store_there_is_a_trap(load, store, at):
             module.run(b"\1\0\0\0")
         assert caught.value.reason is Reason.GUEST_TRAP
         assert module.run(b"\0\0\0\0") == b""
+
+
+def test_memory_that_grows_leaves_constants_constant(load):
+    grow = "(if (i32.ne (memory.grow (i32.const 3)) (i32.const 4)) (then (return (i32.const -5))))"
+    store = f"(i32.store (i32.const {START}) (i32.const 1))"
+    module = load(constant(f"{grow} (if (i32.load8_u (i32.const 1024)) (then {store})) (i32.const 0)"))
+    assert module.run(b"\0\0\0\0") == b""
+    with pytest.raises(EnclaveError) as caught:
+        module.run(b"\1\0\0\0")
+    assert caught.value.reason is Reason.GUEST_TRAP
 
 
 BESIDE = [
@@ -151,6 +162,16 @@ def test_constants_outside_memory_are_refused(refusal, ends):
 )
 def test_constants_that_are_named_otherwise_are_refused(refusal, text):
     assert refusal(inferring("(i32.const 0)", text, memory=MEMORY)) is Reason.MODEL_INVALID
+
+
+def test_constants_that_the_system_does_not_guard_are_refused(load, monkeypatch):
+    def protect(*_: int) -> None:
+        raise OSError(12, "no memory")
+
+    monkeypatch.setattr(guests, "protect", protect)
+    with pytest.raises(EnclaveError) as caught:
+        load(constant("(i32.const 0)"))
+    assert caught.value.reason is Reason.INTERNAL
 
 
 def test_memory_init_is_refused_beside_constants(refusal):

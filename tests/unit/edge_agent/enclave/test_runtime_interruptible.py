@@ -148,6 +148,20 @@ def test_a_module_cannot_name_what_was_added(refusal, code):
     assert refusal(original[:at] + section) is Reason.MODEL_INVALID
 
 
+@pytest.mark.parametrize("index", ["\x01", "\x81\x00", "\x02"])
+def test_a_module_cannot_pass_the_stop_page_off_as_its_memory(refusal, index):
+    """The host would write input there, and read output from where nobody may read after the deadline."""
+    module = performing("(i32.const 4096)")
+    exported = b"\x06memory\x02"
+    assert module.count(exported + b"\x00") == 1
+    damaged = module.replace(exported + b"\x00", exported + index.encode("latin-1"))
+    if len(index) > 1:
+        damaged = damaged.replace(b"\x07\x1e\x02", b"\x07\x1f\x02")
+    with pytest.raises(UnknownCodeError):
+        interruptible(damaged)
+    assert refusal(damaged) is Reason.MODEL_INVALID
+
+
 def test_a_data_segment_for_the_stop_page_changes_nothing(refusal):
     """Active data may name memory 1. What the page holds does not matter: it is read, and forgotten."""
     module = performing("(loop (br 0)) (i32.const 0)", '(memory $other 1) (data (memory $other) (i32.const 0) "\\01")')
@@ -187,6 +201,29 @@ def test_bytes_that_are_no_module_are_refused_and_nothing_else(noise, at, cut):
     damaged = module[:8] + (module[8:at] + noise + module[at + cut :] if at > 8 else noise)
     with contextlib.suppress(UnknownCodeError):
         assert len(interruptible(damaged)) < len(damaged) * (len(CHECK) + 1) + 64
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        b"\x01\x7f\x02\x41\x00\x0b",
+        b"\x01\x7f\x00\x10\x00\x0b",
+        b"\x01\x7f",
+        b"\x02\x7f\x00\x41\x00\x0b",
+        b"\x01\x7f\x00\x0c",
+    ],
+    ids=["mutability 2", "a call", "too short", "fewer than counted", "no end"],
+)
+def test_globals_of_unknown_forms_are_refused(section):
+    module = EMPTY_MODULE + bytes.fromhex("010401600000 03020100 0503010001")
+    module += b"\x06" + bytes([len(section)]) + section + bytes.fromhex("0a040102000b")
+    with pytest.raises(UnknownCodeError):
+        interruptible(module)
+
+
+def test_a_module_without_code_is_refused():
+    with pytest.raises(UnknownCodeError):
+        interruptible(wasm(f"(module {MEMORY})"))
 
 
 def test_what_was_invalid_stays_invalid():

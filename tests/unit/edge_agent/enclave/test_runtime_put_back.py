@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.guest import Guest
+from edge_agent.enclave.idle import Idle
 from edge_agent.enclave.module import Module
 from edge_agent.enclave.module_format import PAGE_BYTES
 from edge_agent.enclave.restorable import GLOBAL_NAME, MOST_GLOBALS
@@ -321,6 +322,21 @@ def test_idle_instances_end_with_their_module_and_when_another_needs_the_room():
     with pytest.raises(ValueError, match="closed"):
         waiting._store._context()
     runtime.close()
+
+
+def test_an_instance_that_another_thread_takes_first_is_nobodys_loss():
+    class Taken(list[Guest]):
+        """Empty by the time that one is taken."""
+
+        def __bool__(self) -> bool:
+            return next(self.looks)
+
+        looks = iter((True, False))
+
+    idle = Idle(0)
+    idle._shelves[0] = Taken()
+    idle.close()
+    assert idle._held() == 0
 
 
 def test_a_runtime_that_closed_keeps_nothing():

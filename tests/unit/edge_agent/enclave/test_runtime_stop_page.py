@@ -29,6 +29,15 @@ def test_a_module_whose_instance_was_stopped_goes_on_in_another(load, repeat):
     assert module.run(SHORT) == b""
 
 
+def test_what_ends_by_itself_after_its_deadline_is_late_and_ends_the_instance(load):
+    module = load(inferring(SPIN), max_seconds=0.01)
+    guest = module._starter.start(None)
+    with pytest.raises(EnclaveError) as caught:
+        module._bounded.run(guest, None, lambda _: time.sleep(0.1))
+    assert caught.value.reason is Reason.DEADLINE_EXCEEDED
+    guest.close()
+
+
 def test_an_instance_that_waits_is_not_stopped(load):
     module = load(inferring(SPIN), max_seconds=0.01)
     module.run(SHORT)
