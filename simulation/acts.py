@@ -47,6 +47,7 @@ def crash(world: "World", act: Act) -> None:
     echoed = [] if host is None else host.received[-ECHOED:]
     if host is not None and how == 1:
         world.broker.crash(host, before_acknowledging=True)
+        world.doomed.add(act.who)
     elif host is not None and how == 2 and act.who.split("-")[0] != "agent":
         world.holder(act.who).disk.dies_after(act.number // 3 % 12)
     else:

@@ -57,6 +57,8 @@ class World:
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._readings = Random(f"{plan.seed} readings").randbytes
+        self.doomed: set[str] = set()
+        """Parties that will not survive their next delivery."""
         self.clients: dict[str, str] = {}
         """Names by client identifier."""
         self._stores: dict[str, DiskStore] = {}
@@ -136,6 +138,7 @@ class World:
         if name in self.hosts:
             self.crash(name)
         self.runs[name] += 1
+        self.doomed.discard(name)
         role = name.split("-", maxsplit=1)[0]
         try:
             party = self._made(role, name)
@@ -234,7 +237,7 @@ class World:
             disk = self._disk(name)
             disk.full = False
             disk.unarm()
-        wrong = [name for name, host in self.hosts.items() if host.offset]
+        wrong = {name for name, host in self.hosts.items() if host.offset} | self.doomed
         self.clocks.clear()
         for host in self.hosts.values():
             host.deaf_to.clear()

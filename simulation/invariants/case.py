@@ -126,17 +126,21 @@ class Case:
 
     def why_not(self, shown: Shown, own: float, lists: int) -> str | None:
         """Why nobody who holds this list may rely on an attestation result at this time of their own clock."""
-        revoked = self.revoked(lists)
         result = shown.result
         if own >= result.expires:
             return "its lease had ended"
         if own < result.issued - 60:
             return "its lease had not begun"
-        if result.chip is not None and ("chip", result.chip) in revoked:
-            return "its chip was revoked"
-        if ("measurement", MEASUREMENT) in revoked or ("key", shown.signing) in revoked:
-            return "its code or its key was revoked"
+        if self.is_subject_revoked(shown, lists):
+            return "its chip, code or key was revoked"
         return "its verifier was revoked" if self.is_revoked("verifier", lists) else None
+
+    def is_subject_revoked(self, shown: Shown, lists: int) -> bool:
+        """Whether the list of this number names the chip, the code or the key that an attestation result is about."""
+        chip = shown.result.chip
+        named: set[tuple[RevocationKind, bytes]] = {("measurement", MEASUREMENT), ("key", shown.signing)}
+        named |= set() if chip is None else {("chip", chip)}
+        return bool(named & self.revoked(lists))
 
     def is_module_revoked(self, module: bytes, lists: int) -> bool:
         """Whether the list of this number names the module of this digest, or whoever published it."""

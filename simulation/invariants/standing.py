@@ -38,7 +38,8 @@ def attested(case: Case) -> Iterable[str]:
         answered.add(result.nonce)
         if case.shape.strict == "verifier":
             yield "an attestation result for a tier that the policy does not name"
-        if case.is_revoked(result.agent, shown.lists) or case.why_not(shown, shown.own, shown.lists) is not None:
+        # A verifier that is revoked itself is believed by nobody, whatever it still says.
+        if case.is_revoked(result.agent, shown.lists) or case.is_subject_revoked(shown, shown.lists):
             yield "an attestation result for what was revoked"
 
 
