@@ -251,7 +251,7 @@ def test_what_cannot_be_put_back_is_not_kept(load, body, module):
 )
 def test_what_failed_is_not_kept(load, body):
     module = load(
-        inferring(f"(if (i32.load8_u (i32.const 1024)) (then (return {body}))) (i32.const 0)"), max_seconds=0.02
+        inferring(f"(if (i32.load8_u (i32.const 1024)) (then (return {body}))) (i32.const 0)"), max_seconds=0.2
     )
     module.run(b"\0\0\0\0")
     kept = module._shelf[0]
