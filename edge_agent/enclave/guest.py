@@ -122,6 +122,11 @@ class Guest:
         """Whether its state as it is now can be noted and put back."""
         return is_restorable(self._exports, self.written_bytes)
 
+    @property
+    def has_first_state(self) -> bool:
+        """Whether one was noted."""
+        return self._first is not None
+
     def note_first_state(self) -> None:
         """What `put_back` makes of it. Of a guest that `is_restorable`."""
         self._first = FirstState(self._exports, self._memory, self.constants)

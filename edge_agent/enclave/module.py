@@ -6,6 +6,8 @@ a new one ──> buffers placed, first state noted ──> input, inference, ou
                                                       └────────────────────────────────────┘
 """
 
+from typing import Final
+
 from edge_agent.enclave.abi import Convention, convention
 from edge_agent.enclave.bounded import Bounded
 from edge_agent.enclave.faults import check_input
@@ -16,6 +18,9 @@ from edge_agent.enclave.module_format import PAGE_BYTES, Interface
 from edge_agent.enclave.starting import Starter
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
+
+UNKEPT: Final = 16
+"""New instances that are made without noting their first state, after one could not be put back."""
 
 
 class Module:
@@ -36,7 +41,7 @@ class Module:
         self._runtime = runtime
         self._starter, self._bounded, self._idle = starter, bounded, idle
         self._shelf = idle.shelf(self)
-        self._keeps = True
+        self._unkept = 0
         guest = starter.start(None)
         try:
             self._convention: Convention = bounded.run(guest, None, convention, interface, limits)
@@ -84,17 +89,22 @@ class Module:
         try:
             if pages:
                 guest.place(pages)
-            if self._keeps and guest.is_restorable() and self._idle.make_room(guest.written_bytes):
+            if self._may_keep() and guest.is_restorable() and self._idle.make_room(guest.written_bytes):
                 guest.note_first_state()
         except BaseException:
             guest.close()
             raise
         return guest
 
+    def _may_keep(self) -> bool:
+        """Noting a first state in vain would only lose time: after one, some instances are not even tried."""
+        self._unkept = max(0, self._unkept - 1)
+        return self._unkept == 0
+
     def _return(self, guest: Guest, is_back: bool) -> None:
-        """A module one of whose instances could not be put back would only lose time: it has new ones from now on."""
-        self._keeps = is_back
         if is_back:
             self._shelf.append(guest)
-        else:
-            guest.close()
+            return
+        if guest.has_first_state:
+            self._unkept = UNKEPT
+        guest.close()

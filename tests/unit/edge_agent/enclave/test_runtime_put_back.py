@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.guest import Guest
 from edge_agent.enclave.idle import Idle
-from edge_agent.enclave.module import Module
+from edge_agent.enclave.module import UNKEPT, Module
 from edge_agent.enclave.module_format import PAGE_BYTES
 from edge_agent.enclave.restorable import GLOBAL_NAME, MOST_GLOBALS
 from edge_agent.enclave.runtime import Limits, Runtime
@@ -130,7 +130,7 @@ def outcome(module: Module, data: bytes) -> object:
 
 def newly(module: Module, data: bytes) -> object:
     """What a new instance answers."""
-    module._keeps = False
+    module._unkept = 2
     while module._shelf:
         module._shelf.pop().close()
     return outcome(module, data)
@@ -260,6 +260,19 @@ def test_what_failed_is_not_kept(load, body):
     assert module._shelf == []
     assert module.run(b"\0\0\0\0") == b""
     assert module._shelf != [kept]
+
+
+def test_a_module_that_grew_is_tried_again_later(load):
+    grow = "(if (i32.load8_u (i32.const 1024)) (then (drop (memory.grow (i32.const 1))))) (i32.const 0)"
+    module = load(inferring(grow))
+    for _ in range(2):
+        module.run(b"\0\0\0\0")
+        assert len(module._shelf) == 1
+        module.run(b"\1\0\0\0")
+        for _ in range(UNKEPT - 1):
+            assert module._shelf == []
+            module.run(b"\0\0\0\0")
+        assert module._shelf == []
 
 
 def test_start_functions_run_once_for_an_instance_and_seem_to_run_each_time(load):
