@@ -1,6 +1,5 @@
 """From a plan to an outcome, and from seeds to outcomes on all cores."""
 
-import logging
 import multiprocessing
 import os
 import time
@@ -58,7 +57,6 @@ def run(plan: Plan, *, history: bool = False) -> Outcome:
 
 def run_seed(seed: int) -> Outcome:
     """Draw the plan of a seed, run and judge it."""
-    logging.disable(logging.CRITICAL)
     return run(drawn(seed))
 
 

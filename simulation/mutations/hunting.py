@@ -1,7 +1,6 @@
 """Looks for a seed that shows a planted bug: which invariant breaks first, and under which seed."""
 
 import json
-import logging
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
@@ -41,7 +40,6 @@ class Catch:
 
 def hunt(name: str) -> Catch:
     """Run seeds with this bug until an invariant breaks."""
-    logging.disable(logging.CRITICAL)
     mutation = MUTATIONS[name]
     tried = 0
     with planted(mutation):
