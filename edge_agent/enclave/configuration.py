@@ -18,11 +18,15 @@ MAX_REVOCATIONS = 2**19
 
 
 class EnclaveLimits(Message):
-    """What an enclave spends at most. `module` caps what each manifest asks for its module."""
+    """What an enclave spends at most. `module` caps what each manifest asks for its module.
+
+    `cached_replies` answers are kept of each session. Of one-shots, which are sessions of one request, four times as
+    many are kept in all, and as many of each sender.
+    """
 
     sessions: int = at(1, 1024, ge=1, le=65_536)
     sessions_per_sender: int = at(2, 8, ge=1, le=1024)
-    cached_replies: int = at(3, 4096, ge=1, le=65_536)
+    cached_replies: int = at(3, 1024, ge=1, le=65_536)
     cached_reply_bytes: int = at(4, 2**25, ge=2**16, le=2**30)
     module: ModuleLimits = at(5, ModuleLimits(memory_bytes=2**28, milliseconds=10_000, output_bytes=2**20))
 

@@ -81,7 +81,7 @@ class Enclave(Desk):
         self._sessions = SessionTable(
             self._limits.sessions, self._limits.sessions_per_sender, self._answers, replaces=True
         )
-        self._one_shots = SessionTable(kept, max(1, kept // 4), self._answers)
+        self._one_shots = SessionTable(4 * kept, kept, self._answers)
         carrying = Carrying(self._sessions)
         self._computing = Computing(trust, self._attesting, self._models, carrying, self.key, randomness, workers)
         self._last_results = LastResults()
