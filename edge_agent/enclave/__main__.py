@@ -6,10 +6,10 @@ the command line, the environment or a file.
 """
 
 import os
+import socket
 import sys
 from typing import Final
 
-from edge_agent.enclave.compile_server import start_compile_server
 from edge_agent.enclave.confinement.kernel import IS_LINUX
 from schemas.plugins import without_plugins
 
@@ -22,11 +22,17 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not (_is_open(arguments[0]) or arguments[0].startswith("vsock:")):
         return MISUSED
     # Forked before the rest is imported: it shares no memory with what it does not need, and copies none of it.
-    compiling = start_compile_server() if IS_LINUX else None
+    compiling = _compile_server() if IS_LINUX else None
     without_plugins()
     from edge_agent.enclave.serving import serve_at  # noqa: PLC0415
 
     return serve_at(arguments[0], compiling)
+
+
+def _compile_server() -> socket.socket:
+    from edge_agent.enclave.compile_server import start_compile_server  # noqa: PLC0415 - of Linux alone
+
+    return start_compile_server()
 
 
 def _is_open(descriptor: str) -> bool:

@@ -1,7 +1,7 @@
 """A process that compiles for a confined enclave, which starts no process any more: a fork for each module.
 
-It is forked first, from a process that has imported little more than wasmtime: what the enclave imports and makes
-later is not in its memory. It gives up what the enclave gives up, says so, and passes modules on without looking at
+It is forked first, from a process that has imported little: what the enclave imports and makes later is not in its
+memory. It gives up what the enclave gives up, says so, and passes modules on without looking at
 them. Each is compiled in a fork of its own, within limits of time and memory, and under a filter that leaves it memory,
 threads and a pipe: a module that breaks the compiler has nothing but itself.
 
@@ -12,6 +12,7 @@ threads and a pipe: a module that breaks the compiler has nothing but itself.
 
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -22,12 +23,9 @@ from enum import IntEnum
 from functools import partial
 from typing import Final, NoReturn
 
-import wasmtime
-
-from edge_agent.enclave.compile_child import bound
 from edge_agent.enclave.confinement import close_all_but, filter_calls, isolate, stay_private
 from edge_agent.enclave.confinement.system_calls import for_compile_server, for_compiler
-from edge_agent.enclave.engine import compiled
+from edge_agent.enclave.native_compiler import RefusedError, compiled
 
 QUESTION: Final = struct.Struct("=dIQIQ")
 ANSWER: Final = struct.Struct("=iQ")
@@ -105,13 +103,14 @@ def _read_until(pipe: int, end: float) -> bytes | None:
 
 
 def _compile_to(module: bytes, processor_seconds: int, data_bytes: int, stack_bytes: int, pipe: int) -> int:
-    bound(processor_seconds, data_bytes)
+    resource.setrlimit(resource.RLIMIT_CPU, (processor_seconds, processor_seconds))
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     close_all_but(pipe)
     stay_private()
     filter_calls(for_compiler(os.getpid()))
     try:
         output, outcome = compiled(module, stack_bytes), Outcome.DONE
-    except wasmtime.WasmtimeError as refused:
+    except RefusedError as refused:
         output, outcome = str(refused).encode(), Outcome.INVALID
     rest = memoryview(output)
     while rest:

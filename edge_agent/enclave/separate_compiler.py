@@ -7,7 +7,7 @@ import threading
 
 from edge_agent.enclave.compile_server import ANSWER, QUESTION, Outcome, receive_exactly
 from edge_agent.enclave.compiler import invalid_words, ran_out, too_slow
-from edge_agent.enclave.engine import PROBE
+from edge_agent.enclave.features import PROBE
 from edge_agent.enclave.limits import Limits
 from protocol.errors import EnclaveError
 from schemas.reason import Reason

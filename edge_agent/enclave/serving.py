@@ -15,7 +15,6 @@ from edge_agent.enclave.confinement.system_calls import for_enclave, for_listeni
 from edge_agent.enclave.engine import engine_fingerprint
 from edge_agent.enclave.frames import FrameSocket, listen_vsock, vsock_port
 from edge_agent.enclave.loading import Fingerprint
-from edge_agent.enclave.separate_compiler import SeparateCompiler
 from protocol.errors import SealedgeError
 
 REFUSED, FAILED, MISUSED = 65, 70, 64
@@ -53,6 +52,8 @@ def confine(descriptor: int, compiling: socket.socket | None, *, listening: bool
     if compiling is None:
         words = isolate(descriptor) + _filtered(listening)
         return Confined(tuple(sorted(words)), compile_in_child, engine_fingerprint)
+    from edge_agent.enclave.separate_compiler import SeparateCompiler  # noqa: PLC0415 - of Linux alone
+
     words = isolate(descriptor, compiling.fileno())
     compiler = SeparateCompiler(compiling)
     both = compiler.confinement() & {*words, *_filtered(listening)}

@@ -9,6 +9,9 @@ Without `site` (`-S`) no `.pth` file of another package runs here, and nothing i
 The host chooses what runs either way: it hands over sources or bytecode. That the one is made of the other is the
 host's word, as its measurement is; where the TEE measures the whole machine, neither is needed.
 
+Python has what this file imports in itself: anything else would be compiled at each start, and what compiling takes of
+memory would stay.
+
     file  length of the index, 8 bytes || index || code of one module after the other, marshalled
     index marshalled: {name of the module: (path of its source, whether it is a package, offset, length)}
 """
@@ -16,12 +19,14 @@ host's word, as its measurement is; where the TEE measures the whole machine, ne
 import marshal
 import os
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_file_location
-from types import CodeType, ModuleType
-from typing import Final
+from _frozen_importlib_external import SourceFileLoader, spec_from_file_location
 
-LENGTH_BYTES: Final = 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
+    from types import CodeType, ModuleType
+
+LENGTH_BYTES = 8
 Kept = tuple[str, bool, int, int]
 
 
@@ -35,7 +40,7 @@ class KeptCode:
         self._index: dict[str, Kept] = marshal.loads(os.pread(descriptor, size, LENGTH_BYTES))  # noqa: S302
         self._start = LENGTH_BYTES + size
 
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> "ModuleSpec | None":
         """What an import begins with. None for what is not kept: extension modules."""
         kept = self._index.get(name)
         if kept is None:
@@ -45,7 +50,7 @@ class KeptCode:
         loader = _Loader(name, path, self)
         return spec_from_file_location(name, path, loader=loader, submodule_search_locations=folders)
 
-    def code(self, name: str) -> CodeType:
+    def code(self, name: str) -> "CodeType":
         """The code of a module that was found."""
         _, _, offset, size = self._index[name]
         found: CodeType = marshal.loads(os.pread(self._descriptor, size, self._start + offset))  # noqa: S302 - as above
@@ -57,7 +62,7 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._kept = kept
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         exec(self._kept.code(self.name), vars(module))  # noqa: S102 - what every import does
 
 
@@ -76,9 +81,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _list() -> int:
-    import edge_agent.enclave.__main__  # noqa: PLC0415 - to see what they import
-    import edge_agent.enclave.serving  # noqa: F401, PLC0415
-
+    """Import all that an enclave does, to see what that is."""
+    for name in ("__main__", "serving", *(("separate_compiler",) if sys.platform == "linux" else ())):
+        __import__(f"edge_agent.enclave.{name}")
     for module in tuple(sys.modules.values()):
         spec = getattr(module, "__spec__", None)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

@@ -8,8 +8,7 @@ something else.
 import ctypes
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge_agent.enclave.confinement.kernel import MACHINE, system_call
 from edge_agent.enclave.confinement.system_calls import AARCH64, X86_64, Allowed, Test
@@ -30,8 +29,7 @@ Instruction = tuple[int, int, int, int]
 """`struct sock_filter`: code, how far to jump if true, if false, constant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """`identifier` is AUDIT_ARCH_* (linux/audit.h)."""
 
     identifier: int

@@ -5,9 +5,8 @@ arguments are on the list too. Executable memory is never writable; wasmtime's m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Test(Enum):
@@ -19,8 +18,7 @@ class Test(Enum):
     NOT_ALL_BITS = "not-all-bits"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(NamedTuple):
     """One call that is allowed: always, or where one argument, counted from 0, passes a test."""
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.enclave import native_compiler
 from edge_agent.enclave.compile_server import start_compile_server
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.confinement import IN_PLACE, MEASURES
@@ -26,12 +27,14 @@ from edge_agent.enclave.confinement.system_calls import (
     for_enclave,
     for_listening_enclave,
 )
-from edge_agent.enclave.engine import MAX_STACK_BYTES
+from edge_agent.enclave.engine import engine_fingerprint
+from edge_agent.enclave.features import COMPONENT, COMPONENT_FEATURES, FEATURES, MAX_STACK_BYTES, PROBE
 from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.separate_compiler import SeparateCompiler
 from edge_agent.placement import confined
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
+from tests.support.components import component
 from tests.support.costly_modules import large_to_compile, slow_to_compile
 from tests.support.wat_modules import ECHO, performing
 
@@ -191,9 +194,34 @@ def refusal(server: SeparateCompiler, module: bytes, **limits: float) -> Enclave
     return caught.value
 
 
-def test_the_server_makes_the_code_that_this_process_would_make(server: SeparateCompiler) -> None:
-    module = performing(ECHO)
-    assert server(module, Limits(), MAX_STACK_BYTES) == compile_here(module, Limits(), MAX_STACK_BYTES)
+@pytest.mark.parametrize("stack", [MAX_STACK_BYTES, MAX_STACK_BYTES // 2])
+@pytest.mark.parametrize("module", [performing(ECHO), PROBE, component()], ids=["module", "probe", "component"])
+def test_the_server_makes_the_code_that_this_process_would_make(
+    server: SeparateCompiler, module: bytes, stack: int
+) -> None:
+    """Though it asks wasmtime's C interface, and this one wasmtime-py: a setting that one lacks would show."""
+    assert server(module, Limits(), stack) == compile_here(module, Limits(), stack)
+    assert engine_fingerprint(stack, server.compiled_probe) == engine_fingerprint(stack)
+
+
+@pytest.mark.parametrize("module", [b"", b"(module)", EMPTY_MODULE + b"\x0a\x01\x01", COMPONENT + b"\x01\x01\x00"])
+def test_the_server_refuses_in_the_words_of_this_process(server: SeparateCompiler, module: bytes) -> None:
+    with pytest.raises(EnclaveError) as expected:
+        compile_here(module, Limits(), MAX_STACK_BYTES)
+    assert str(refusal(server, module)) == str(expected.value)
+
+
+@pytest.mark.parametrize("features", [FEATURES, COMPONENT_FEATURES], ids=["module", "component"])
+def test_a_switch_that_the_compiler_lacks_would_show(
+    features: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = PROBE if features is FEATURES else component()
+    usual = compile_here(module, Limits(), MAX_STACK_BYTES)
+    for name in ("epoch_interruption", "memory_may_move", "wasm_relaxed_simd", "gc_support"):
+        monkeypatch.setitem(features, name, not features[name])
+        assert native_compiler.compiled(module, MAX_STACK_BYTES) != usual
+        monkeypatch.undo()
+    assert native_compiler.compiled(module, MAX_STACK_BYTES) == usual
 
 
 @pytest.mark.slow
