@@ -10,7 +10,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint fix bench bench-models simulate docs clean
+.PHONY: help demo test test-all coverage prove lint fix bench bench-models simulate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ test-all: $(READY) ## Run every test, the slow ones too
 
 coverage: $(READY) ## Run every test and show which lines none of them reaches
 	$(PY) -m pytest -m "" -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+prove: $(READY) ## Prove the protocol's claims, and find the attacks without each binding (needs eprover)
+	$(PY) -m proof $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check

@@ -9,7 +9,7 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).parents[2]
 PYPROJECT = ROOT / "pyproject.toml"
 
-WITHOUT_DOORS = {"bench", "guests"}
+WITHOUT_DOORS = {"bench", "guests", "proof"}
 """Nothing imports the benchmarks, and a guest is C source with a builder around it."""
 
 FORBIDDEN = """
