@@ -71,10 +71,7 @@ def _neighbours(
     node, found = graph.nodes[number], {}
     before, after = makers.get(node.inputs[0], -1), readers.get(node.outputs[0], [])
     if before >= 0 and readers[node.inputs[0]] == [number]:
-        maker = graph.nodes[before]
-        narrow = graph.values[maker.inputs[0]].shape[-1] < FEWEST_CHANNELS and _is_plain(maker, graph)
-        fits = _is_light(maker, graph) or _is_near(node, graph)
-        if (narrow or _is_pointwise(maker, graph)) and fits and _is_by_channel(maker, graph):
+        if _may_be_first(graph.nodes[before], node, graph):
             found["first"] = before
     if len(after) == 1 and after[0] >= 0 and _is_by_channel(node, graph):
         reader = graph.nodes[after[0]]
@@ -82,6 +79,13 @@ def _neighbours(
         if light and reader.inputs[0] == node.outputs[0]:
             found["last"] = after[0]
     return found
+
+
+def _may_be_first(maker: Node, node: Node, graph: Graph) -> bool:
+    if not _is_plain(maker, graph) or not _is_by_channel(maker, graph):
+        return False
+    narrow = graph.values[maker.inputs[0]].shape[-1] < FEWEST_CHANNELS
+    return (narrow or _is_pointwise(maker, graph)) and (_is_light(maker, graph) or _is_near(node, graph))
 
 
 def _is_depthwise(node: Node, graph: Graph) -> bool:
