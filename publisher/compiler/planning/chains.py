@@ -70,9 +70,8 @@ def _neighbours(
     """The convolution before and the product after, where nothing else reads what is in between."""
     node, found = graph.nodes[number], {}
     before, after = makers.get(node.inputs[0], -1), readers.get(node.outputs[0], [])
-    if before >= 0 and readers[node.inputs[0]] == [number]:
-        if _may_be_first(graph.nodes[before], node, graph):
-            found["first"] = before
+    if before >= 0 and readers[node.inputs[0]] == [number] and _may_be_first(graph.nodes[before], node, graph):
+        found["first"] = before
     if len(after) == 1 and after[0] >= 0 and _is_by_channel(node, graph):
         reader = graph.nodes[after[0]]
         light = _is_pointwise(reader, graph) and _is_light(reader, graph)
