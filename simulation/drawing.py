@@ -80,7 +80,7 @@ def drawn(seed: int) -> Plan:
     acts += _companions(random, acts)
     acts += [Act(10.0 + random.random() * 60, "join", name) for name in shape.late]
     readings = _readings(random, shape)
-    acts = [_beside(random, act, readings) for act in acts] + readings
+    acts = [_beside(random, act, readings) for act in acts] + readings + _overdue(random, shape)
     return Plan(seed, shape, tuple(sorted(acts, key=lambda act: act.at)))
 
 
@@ -134,6 +134,17 @@ def _companions(random: Random, acts: list[Act]) -> list[Act]:
         elif act.kind in {"revoke", "cut", "crash"}:
             found.append(Act(max(0.0, act.at - 3), "stubborn", "", 40.0, number))
     return found
+
+
+def _overdue(random: Random, shape: Shape) -> list[Act]:
+    """What comes right behind its time, and evidence that comes again to a verifier that started anew meanwhile."""
+    at, number = random.random() * TROUBLE_SECONDS * 0.7, random.getrandbits(30)
+    found = (
+        Act(at, "hold", "evidence", shape.challenge_seconds + 3.0, number),
+        Act(at, "hold", "key", shape.key_request_seconds + 3.0, number),
+        Act(at, "crash", "verifier", 1.0, 3 + 6 * number),
+    )
+    return [act for act in found if random.random() < 0.08]
 
 
 def _beside(random: Random, act: Act, readings: list[Act]) -> Act:
