@@ -9,6 +9,9 @@ from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.graph import Node
 
 Three = tuple[int, int, int]
+MAY_SKIP: Final = frozenset({"average_pool", "lp_pool"})
+"""Operators that onnxruntime lets begin behind the first elements, where auto_pad says so."""
+
 MOST: Final = 2**30
 """Places, padding included, are computed in C's int."""
 
@@ -55,15 +58,19 @@ def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out:
     reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilations, strict=True)]
     check_reach(node, reach, strides, out)
     needed = [
-        max((places - 1) * stride + span - length, 0)
+        (places - 1) * stride + span - length
         for places, stride, span, length in zip(out, strides, reach, source, strict=True)
     ]
-    begin = _begin(node, source, needed)
-    end = [max(need - first, 0) for need, first in zip(needed, begin, strict=True)]
-    if any(first < 0 or first >= MOST for first in begin):
+    begin = _begin(node, source, needed if node.operator in MAY_SKIP else [max(need, 0) for need in needed])
+    end = [max(need - max(first, 0), 0) for need, first in zip(needed, begin, strict=True)]
+    if any(first >= MOST or (first < 0 and not _skips(node)) for first in begin):
         raise UnsupportedError(node.operator, "cuts its input by negative padding", "slice the input before it")
     ones, zeros = (three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
     return Window(three(source, 1), ones, three(strides, 1), three(dilations, 1), zeros, three(end, 0), three(out, 1))
+
+
+def _skips(node: Node) -> bool:
+    return node.operator in MAY_SKIP and node.text("auto_pad", "NOTSET").startswith("SAME")
 
 
 def check_reach(node: Node, reach: list[int], strides: tuple[int, ...], out: tuple[int, ...]) -> None:
@@ -76,10 +83,11 @@ def check_reach(node: Node, reach: list[int], strides: tuple[int, ...], out: tup
 def _begin(node: Node, source: tuple[int, ...], needed: list[int]) -> tuple[int, ...]:
     """Padding at the beginning; that at the end follows from the output's shape."""
     how = node.text("auto_pad", "NOTSET")
+    # Where strides are longer than kernels, less than nothing may be needed: onnxruntime divides it, towards zero.
     if how == "SAME_UPPER":
-        return tuple(need // 2 for need in needed)
+        return tuple(int(need / 2) for need in needed)
     if how == "SAME_LOWER":
-        return tuple(need - need // 2 for need in needed)
+        return tuple(int((need + 1) / 2) for need in needed)
     if how == "VALID":
         return (0,) * len(source)
     pads = node.integers("pads") or (0,) * (2 * len(source))

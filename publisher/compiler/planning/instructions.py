@@ -34,6 +34,13 @@ def _binary(node: Node, writer: Writer, operands: list[str]) -> bool:
     return True
 
 
+def _sum(_: Node, writer: Writer, operands: list[str]) -> bool:
+    last = operands[0]
+    for each in operands[1:]:
+        last = writer.add("Add", last, each)
+    return len(operands) > 1
+
+
 def _quotient(node: Node, writer: Writer, operands: list[str]) -> bool:
     divisor = float.fromhex(operands[1][1:]) if operands[1][0] == "#" else 0.0
     if SMALLEST < abs(divisor) < LARGEST:
@@ -127,5 +134,6 @@ RULES: Final[dict[str, Rule]] = {
     "LeakyRelu": _leaky,
     "Pow": _power,
     "Reciprocal": _reciprocal,
+    "Sum": _sum,
     "Swish": _swish,
 }

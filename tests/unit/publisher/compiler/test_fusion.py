@@ -81,6 +81,7 @@ FUSED: dict[str, Nodes] = {
         node("Div", ["3", "channel"], ["4"]),
         node("Tanh", ["4"], ["y"]),
     ],
+    "a sum of three": [node("Sum", ["c", "channel", "half"], ["y"])],
     "what is not commutative": [
         node("Sub", ["half", "c"], ["1"]),
         node("Sigmoid", ["1"], ["2"]),

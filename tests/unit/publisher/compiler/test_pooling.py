@@ -46,6 +46,12 @@ TABLE = Table(
         ),
         "mean of a row": Single("AveragePool", floats(2, 5, 20), kernel_shape=[4], strides=[3]),
         "mean of a volume": Single("AveragePool", floats(1, 3, 4, 5, 6), kernel_shape=[2, 3, 2]),
+        "mean that skips the first": Single(
+            "AveragePool", IMAGE, kernel_shape=[1, 2], strides=[4, 5], auto_pad="SAME_UPPER"
+        ),
+        "mean that skips fewer": Single(
+            "AveragePool", IMAGE, kernel_shape=[1, 1], strides=[4, 3], auto_pad="SAME_LOWER"
+        ),
         "norm": Single("LpPool", floats(1, 3, 7, 8), kernel_shape=[3, 3], pads=[1] * 4),
         "norm of power 3": Single("LpPool", floats(1, 3, 7, 8), kernel_shape=[3, 3], p=3, strides=[2, 1]),
         "mean of all": Single("GlobalAveragePool", floats(2, 37, 5, 6)),
