@@ -11,6 +11,7 @@ constants cannot be written. All of the rest is written over, whatever the modul
 """
 
 import ctypes
+from collections.abc import Callable
 from itertools import groupby, takewhile
 from typing import Final
 
@@ -36,10 +37,11 @@ class FirstState:
 
     def __init__(self, exports: Exports, memory: Memory, constants: range) -> None:
         """`constants` are the addresses in the memory that nobody may write."""
-        self._memory, self._size = memory, memory.size()
+        self._memory, self._size = memory, memory.look()
         self._globals = _mutable_globals(exports)
-        self._zeros: list[tuple[int, int, int]] = []
-        self._copies: list[tuple[int, bytes, int]] = []
+        self._short: list[tuple[memoryview, bytes]] = []
+        # Other threads of Python run meanwhile.
+        self._long: list[tuple[Callable[..., object], tuple[int, bytes | int, int]]] = []
         for addresses in (range(constants.start), range(constants.stop, self._size)):
             self._note(addresses)
 
@@ -47,25 +49,34 @@ class FirstState:
         """Whether the instance is as it first was: if not, it must not be used again."""
         if self._memory.size() != self._size:
             return False
-        for each in self._zeros:
-            ctypes.memset(*each)
-        for copy in self._copies:
-            ctypes.memmove(*copy)
+        for part, held in self._short:
+            part[:] = held
+        for write, arguments in self._long:
+            write(*arguments)
         for value in self._globals:
             value.put_back()
         return True
 
     def _note(self, addresses: range) -> None:
-        base = self._memory.address
-        stretches = ((base + at, min(STRETCH, addresses.stop - at)) for at in addresses[::STRETCH])
-        contents = ((at, ctypes.string_at(at, length)) for at, length in stretches)
-        for is_zero, found in groupby(contents, key=lambda each: each[1] == _ZEROS[: len(each[1])]):
-            parts = list(found)
-            start, held = parts[0][0], b"".join(data for _, data in parts)
-            if is_zero:
-                self._zeros.append((start, 0, len(held)))
-            else:
-                self._copies.append((start, held, len(held)))
+        stretches = (addresses[at : at + STRETCH] for at in range(0, len(addresses), STRETCH))
+        for _, group in groupby(((each, self._content(each)) for each in stretches), key=lambda each: not each[1]):
+            parts = list(group)
+            self._note_part(range(parts[0][0].start, parts[-1][0].stop), b"".join(content for _, content in parts))
+
+    def _content(self, addresses: range) -> bytes:
+        """Nothing where it is all zero."""
+        content = self._memory.view[addresses.start : addresses.stop].tobytes()
+        return b"" if content == _ZEROS[: len(content)] else content
+
+    def _note_part(self, addresses: range, content: bytes) -> None:
+        length, start = len(addresses), self._memory.address + addresses.start
+        if length <= STRETCH:
+            part = self._memory.view[addresses.start : addresses.stop]
+            self._short.append((part, content or _ZEROS[:length]))
+        elif content:
+            self._long.append((ctypes.memmove, (start, content, length)))
+        else:
+            self._long.append((ctypes.memset, (start, 0, length)))
 
 
 def _mutable_globals(exports: Exports) -> list[Global]:

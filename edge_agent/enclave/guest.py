@@ -150,6 +150,7 @@ class Guest:
 
     def close(self) -> None:
         """Unmap all of it now, whoever still refers to the guest. Nothing may be called afterwards."""
+        self._first = None
         self._memory.view.release()
         self._store.close()
 
