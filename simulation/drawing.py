@@ -123,9 +123,11 @@ def _companions(random: Random, acts: list[Act]) -> list[Act]:
     found = []
     for act in acts:
         at, number = act.at + random.random() * 15, random.getrandbits(30)
-        if random.random() < 0.5:
+        if "mallory" in act.who:
+            found.append(Act(max(0.0, act.at - 3), "stubborn", "", 40.0, number))
+        elif random.random() < 0.5:
             continue
-        if act.kind == "version":
+        elif act.kind == "version":
             found.append(Act(at, "resurrect", "manifest", number=number))
         elif act.kind == "revoke" and random.random() < 0.3:
             found.append(Act(at, "resurrect", "revocations", number=number))
