@@ -38,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         return os.EX_USAGE
     if list(arguments) != ["report"]:
         os.environ["PYTHONPATH"] = str(HERE.parent)
+        # Where Python keeps no bytecode of its own, every program compiles itself at each start.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         load = os.getloadavg()[0]
         with Embedded() as broker:
             rows = measured(arguments or PARTS, broker)

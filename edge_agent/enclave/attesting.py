@@ -97,6 +97,11 @@ class Attesting:
         payload = sign_message(Kind.ATTESTATION_REQUEST, request, self.key, Address(topic, ""), self._enrolment)
         return Publication(topic, payload, expiry=60)
 
+    def busy(self, retry_after: int, now: float) -> None:
+        """The verifier is too busy to challenge, and says for how many seconds: sooner than when none had answered."""
+        if self._ask_at is not None:
+            self._ask_at = min(self._ask_at, now + max(1, retry_after))
+
     def challenged(self, delivery: Delivery, models: tuple[LoadedModel, ...], now: float) -> Sequence[Event]:
         """Answer a challenge: new KEM key, claims, and the report data that the TEE shall sign.
 

@@ -233,6 +233,8 @@ class Enclave(Desk):
         address = Address(delivery.topic, self.name, delivery.correlation or b"")
         refusal = open_message_untrusted(Refusal, delivery.payload, Kind.REFUSAL, signer.key, address)
         self._models.refused(delivery.correlation, signer.name, now)
+        if signer.role is Role.VERIFIER and refusal.retry_after is not None:
+            self._attesting.busy(refusal.retry_after, now)
         return [Noted("refused-by", {"by": signer.name, **refusal.model_dump(exclude_none=True, mode="json")})]
 
     # Sessions

@@ -40,6 +40,18 @@ def test_an_unanswered_enclave_asks_again() -> None:
     assert len(world.said_on(world.topics.attest("agent-1"))) >= 5
 
 
+def test_an_enclave_that_starts_again_within_a_second_asks_again_when_the_verifier_is_free() -> None:
+    """It is challenged once a second for its birth; an answer that never comes is waited for five times as long."""
+    world = World().start_all()
+    before = len(world.noted("attested"))
+    world.start_agent()
+    world.broker.advance(0.5)
+    assert "busy" in {each.get("reason") for each in world.noted("refused-by")}
+    assert len(world.noted("attested")) == before
+    world.broker.advance(1.5)
+    assert len(world.noted("attested")) > before
+
+
 def test_the_kem_key_changes_at_every_attestation(world: World) -> None:
     sensor = RawSensor(world)
     first = sensor.passport
