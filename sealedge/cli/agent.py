@@ -26,8 +26,8 @@ def command(config: Path, broker: str | None, log: str, quiet: bool) -> int:
     from edge_agent.measuring import Measuring  # noqa: PLC0415 - not for --help
 
     measuring = Measuring()
+    from sealedge.operations.agent_settings import AgentSettings  # noqa: PLC0415
     from sealedge.operations.parties.enclave import begin_enclave  # noqa: PLC0415
-    from sealedge.operations.settings import AgentSettings  # noqa: PLC0415
 
     settings = AgentSettings.load(config).with_broker(broker)
     with ExitStack() as closing:

@@ -14,8 +14,8 @@ from edge_agent.placement import confined
 from protocol.party import Noted
 from schemas.kinds import Tier
 from schemas.topics import FleetTopics
+from sealedge.operations.agent_settings import AgentSettings
 from sealedge.operations.parties.enclave import Begun, begin_enclave, bytecode_file
-from sealedge.operations.settings import AgentSettings
 
 
 def build_agent(settings: AgentSettings, closing: ExitStack, *, now: float) -> Agent:

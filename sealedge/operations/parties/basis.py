@@ -9,7 +9,7 @@ from protocol.keys import SigningKey
 from protocol.party import Store
 from protocol.trust import Identity, Trust
 from schemas.kinds import Role
-from sealedge.operations.settings import PartySettings
+from sealedge.operations.party_settings import PartySettings
 from storage.files import read_bytes
 from storage.key_files import read_signing_key, read_verifying_key
 

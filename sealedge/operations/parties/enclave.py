@@ -22,9 +22,9 @@ from protocol.errors import ConfigurationError, Finding, LocalError, SealedgeErr
 from protocol.messages import DOMAIN
 from protocol.party import Noted
 from schemas.kinds import Role
+from sealedge.operations.agent_settings import AgentSettings
 from sealedge.operations.parties.basis import open_trust, read_credential
 from sealedge.operations.references import measured_configuration
-from sealedge.operations.settings import AgentSettings
 from storage.key_files import read_signing_key
 
 if TYPE_CHECKING:
