@@ -25,13 +25,14 @@ _KNOWN = ("ReceiveMaximum", "MaximumPacketSize", "MaximumQoS", "RetainAvailable"
 class Limits:
     """How many QoS 1 publications may be in flight, and how large a packet may be in bytes (§3.2.2.3.3, .6).
 
-    `withholds_retained`: rumqttd, which iotcore is, sends retained messages to a new session only. It can be told
-    by a CONNACK that names the largest topic alias it takes, and nothing else.
+    `is_rumqttd`: rumqttd 0.20, which iotcore is, sends retained messages to a new session only, and each time it does
+    it takes their whole age off what is left of their expiry. It can be told by a CONNACK that names the largest topic
+    alias it takes, and nothing else.
     """
 
     receive_maximum: int = UNLIMITED_RECEIVE_MAXIMUM
     maximum_packet_size: int = LARGEST_PACKET
-    withholds_retained: bool = False
+    is_rumqttd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def limits_of(properties: Properties | None) -> Limits:
     return Limits(
         getattr(properties, "ReceiveMaximum", UNLIMITED_RECEIVE_MAXIMUM),
         getattr(properties, "MaximumPacketSize", LARGEST_PACKET),
-        withholds_retained=_named(properties) == _RUMQTTD,
+        is_rumqttd=_named(properties) == _RUMQTTD,
     )
 
 

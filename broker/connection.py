@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from dataclasses import replace
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
@@ -188,6 +189,9 @@ class Connection:
         fault = fault_of(publication)
         if fault is not None:
             return noted(Note.PUBLICATION_REFUSED, topic=publication.topic, why=fault)
+        if publication.retain and self._heard.limits.is_rumqttd:
+            # It would be gone long before: whoever takes it looks at its time under protection anyway.
+            publication = replace(publication, expiry=None)
         properties = publish_properties(publication)
         size, limit = packet_size(publication, properties), self._heard.limits.maximum_packet_size
         if size > limit:

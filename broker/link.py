@@ -196,7 +196,7 @@ class Link:
     def _opened(self, record: Opened) -> None:
         self._answer_due = None
         self._retrying.opened(time.monotonic())
-        withheld = record.session_present and record.limits.withholds_retained and not self._greeted
+        withheld = record.session_present and record.limits.is_rumqttd and not self._greeted
         self._begin_anew_at = time.monotonic() + QUEUED_SECONDS if withheld else None
         self._greeted = True
         if self._leave_until is None:

@@ -33,7 +33,7 @@ from sealedge.operations.broker_conformance.trial import Trial, Verdict, judged
 
 LACKS = {
     "mosquitto": set[str](),
-    "iotcore": {"retained-again", "receive-maximum", "maximum-packet", "session-expiry"},
+    "iotcore": {"retained-again", "retained-expiry", "receive-maximum", "maximum-packet", "session-expiry"},
 }
 
 
@@ -107,6 +107,7 @@ WORSE: dict[str, tuple[Callable[[Heard], Heard | None], Callable[[Trial], Verdic
     "no expiry": (without(MESSAGE_EXPIRY), messages.properties_arrive, "lost: message expiry"),
     "no user properties": (without(USER), messages.user_properties_arrive, "0 of 3"),
     "nothing": (lambda heard: None, messages.properties_arrive, "not delivered"),
+    "nothing for who comes later": (lambda heard: None, messages.retained_keeps_its_time, "0 of 5"),
     "no retained": (unflagged, messages.retained_is_kept, "as retained"),
     "no retained wildcards": (lambda heard: None, messages.retained_matches_wildcards, "gets nothing that is retained"),
     "cut payloads": (cut, messages.payload_of(messages.SIZES[0]), "do not arrive"),

@@ -55,6 +55,19 @@ def test_round_trips_do_not_wait_for_delayed_acknowledgements(shared_broker: Emb
     assert sorted(took)[20] < 0.02
 
 
+@pytest.mark.slow
+def test_what_is_retained_stays_for_its_time_however_many_come_for_it(shared_broker: Embedded) -> None:
+    """rumqttd would take its age off its expiry for each of them: 1.2, 1.3, ... of 5 seconds."""
+    with threaded(Recorder("st-mouth"), shared_broker.url) as link:
+        link.submit(say("st/state", b"on", retain=True, expiry=5))
+        time.sleep(1.2)
+        for number in range(5):
+            later = Recorder(f"st-later-{number}", "st/+")
+            with threaded(later, shared_broker.url):
+                eventually(lambda later=later: later.heard, seconds=2)
+        link.submit(say("st/state", b"", retain=True))
+
+
 def test_retained_is_flagged_for_who_comes_later_and_not_for_who_is_there(shared_broker: Embedded) -> None:
     mouth, there, later = Recorder("re-mouth"), Recorder("re-there", "re/+"), Recorder("re-later", "re/+")
     with threaded(there, shared_broker.url), threaded(mouth, shared_broker.url) as link:

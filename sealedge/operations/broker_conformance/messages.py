@@ -13,7 +13,7 @@ from sealedge.operations.broker_conformance.properties import (
     USER,
     Properties,
 )
-from sealedge.operations.broker_conformance.trial import Trial, Verdict, is_silent, wait
+from sealedge.operations.broker_conformance.trial import SILENCE_SECONDS, Trial, Verdict, is_silent, wait
 
 KIBIBYTE: Final = 1 << 10
 SIZES: Final = (128 * KIBIBYTE, 256 * KIBIBYTE, 512 * KIBIBYTE, 1024 * KIBIBYTE)
@@ -101,6 +101,17 @@ def retained_is_kept(trial: Trial) -> Verdict:
         return Verdict(False, "who is there does not get it as a new message")
     holds = is_silent(rest)
     return Verdict(holds, "for who comes later, until deleted" if holds else "an empty payload does not delete it")
+
+
+def retained_keeps_its_time(trial: Trial) -> Verdict:
+    """What is retained stays until it expires, however many come for it (§3.3.2.3.3)."""
+    topic, late = trial.topic("lasting"), 5
+    mouth = trial.client("lasting-mouth")
+    mouth.publish(topic, b"kept", ((MESSAGE_EXPIRY, late),), retain=True)
+    wait(1.2)
+    came = [trial.listener(f"lasting-{number}", topic).hear(SILENCE_SECONDS) is not None for number in range(late)]
+    mouth.publish(topic, b"", retain=True)
+    return Verdict(all(came), f"{sum(came)} of {late} who come later get it")
 
 
 def retained_matches_wildcards(trial: Trial) -> Verdict:

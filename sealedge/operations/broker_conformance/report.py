@@ -81,6 +81,13 @@ FEATURES: Final = (
         "the link notices rumqttd and begins a new session there; elsewhere a party must be restarted to hear it again",
     ),
     Feature(
+        "retained-expiry",
+        messages.retained_keeps_its_time,
+        USED,
+        "passports stay for their lease, however many read them",
+        "the link notices rumqttd and names no expiry there; elsewhere sensors may have to wait for the next passport",
+    ),
+    Feature(
         "session",
         sessions.session_is_resumed,
         USED,
