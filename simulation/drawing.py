@@ -125,6 +125,8 @@ def _companions(random: Random, acts: list[Act]) -> list[Act]:
         at, number = act.at + random.random() * 15, random.getrandbits(30)
         if "mallory" in act.who:
             found.append(Act(max(0.0, act.at - 3), "stubborn", "", 40.0, number))
+        elif act.who == "model":
+            found.append(Act(act.at + 1.0, "leaked-key-request", "", number=number))
         elif random.random() < 0.5:
             continue
         elif act.kind == "version":
@@ -153,7 +155,9 @@ def _beside(random: Random, act: Act, readings: list[Act]) -> Act:
     """Some crashes come right before a reading: then its answer is the first that is not acknowledged."""
     if act.kind != "crash" or not act.who.startswith(("sensor", "consumer")) or random.random() < 0.5:
         return act
-    return replace(act, at=max(0.0, random.choice(readings).at - 0.001))
+    own = [each for each in readings if each.who == act.who] or readings
+    before_acknowledging = act.number - act.number % 3 + 1
+    return replace(act, at=max(0.0, random.choice(own).at - 0.001), number=before_acknowledging)
 
 
 def _readings(random: Random, shape: Shape) -> list[Act]:

@@ -8,11 +8,8 @@ from typing import Any, Protocol
 
 from protocol.errors import StoreError
 from protocol.party import Delivery, Event, Party, Publication
-from sealedge.client.events import Answered, RequestRefused, ResultReceived, TimedOut
 from simulation.disks import PowerCutError
-
-Ended = Answered | RequestRefused | ResultReceived | TimedOut
-ENDS = (Answered, RequestRefused, ResultReceived, TimedOut)
+from simulation.ledger import ENDS
 
 
 class HostDownError(Exception):

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protocol.party import Delivery, Event, Publication
+from sealedge.client.events import Answered, RequestRefused, ResultReceived, TimedOut
 from simulation.cast import Boot
+
+Ended = Answered | RequestRefused | ResultReceived | TimedOut
+ENDS = (Answered, RequestRefused, ResultReceived, TimedOut)
+"""How a request ends, for a sensor or a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Ledger:
     """`forbidden` are readings that must not be computed, `moved` payloads where they must not be believed.
 
     `exclusive` are pairs of which at most one may be computed; `insiders` whose readings the attacker's own are.
+    `told` are the ends of which a program heard: what a party wanted to tell when its machine failed is not among them.
     `repeatable` are requests whose end may be told again, by client; `doubtful` ones whose acceptance was cut off.
     """
 
@@ -69,6 +75,7 @@ class Ledger:
     moved: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
     repeatable: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     doubtful: set[bytes] = field(default_factory=set)
+    told: list[tuple[str, Ended]] = field(default_factory=list)
     boots: list[Boot] = field(default_factory=list)
     foreign_keys: set[bytes] = field(default_factory=set)
     escaped: list[str] = field(default_factory=list)

@@ -21,7 +21,7 @@ from simulation.cast import agent_of, consumer_of, publisher_of, sensor_of, veri
 from simulation.disks import Disk, DiskStore, PowerCutError
 from simulation.fleet import MODEL, START, Fleet, Holder
 from simulation.hosts import Host, HostDownError
-from simulation.ledger import Ledger, Reading
+from simulation.ledger import ENDS, Ledger, Reading
 from simulation.module import READING_BYTES, TRAP
 from simulation.plan import TROUBLE_SECONDS, Act, Plan
 from simulation.witness import Witness
@@ -78,6 +78,8 @@ class World:
             self._pass_until(self.broker.now + LAST_SECONDS)
         except Exception as error:
             self.ledger.escaped.append(_described(error))
+        noted = self.broker.noted
+        self.ledger.told = [(self.clients[client], each) for client, each in noted if isinstance(each, ENDS)]
 
     @property
     def names(self) -> list[str]:

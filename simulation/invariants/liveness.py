@@ -6,9 +6,8 @@ from protocol.messages import digest
 from schemas.reason import Reason
 from sealedge.client.events import Answered, RequestRefused, ResultReceived, TimedOut
 from simulation.fleet import MEASUREMENT
-from simulation.hosts import ENDS, Ended
 from simulation.invariants.case import Case
-from simulation.ledger import Reading
+from simulation.ledger import Ended, Reading
 
 
 def nothing_escapes(case: Case) -> Iterable[str]:
@@ -18,7 +17,7 @@ def nothing_escapes(case: Case) -> Iterable[str]:
 
 def not_lost(case: Case) -> Iterable[str]:
     """Every request that a sensor accepted ends: in a result, a refusal or a timeout that its program is told of."""
-    told = {event.request for step in case.steps("sensor") for event in step.events if isinstance(event, ENDS)}
+    told = {event.request for name, event in case.ledger.told if name.startswith("sensor")}
     for request, reading in case.ledger.readings.items():
         if request not in told:
             yield f"a request of {reading.sensor} never ended"
@@ -30,12 +29,11 @@ def recovers(case: Case) -> Iterable[str]:
         return
     ends: dict[bytes, Ended] = {}
     received: dict[bytes, set[str]] = {}
-    for step in case.ledger.steps:
-        for event in step.events:
-            if isinstance(event, ResultReceived):
-                received.setdefault(event.request, set()).add(step.name)
-            elif isinstance(event, ENDS):
-                ends[event.request] = event
+    for name, event in case.ledger.told:
+        if isinstance(event, ResultReceived):
+            received.setdefault(event.request, set()).add(name)
+        else:
+            ends[event.request] = event
     for request, reading in case.ledger.readings.items():
         if reading.probe and (end := ends.get(request)) is not None:
             yield from _wrong_end(case, reading, end, received.get(request, set()))

@@ -9,9 +9,8 @@ from protocol.party import Event, Noted, Publication
 from schemas.kinds import Kind, Role
 from sealedge.client.events import Answered, RequestRefused, ResultReceived
 from simulation.fleet import MODEL
-from simulation.hosts import ENDS, Ended
 from simulation.invariants.case import READING, Case
-from simulation.ledger import Step, named
+from simulation.ledger import ENDS, Ended, Step, named
 from simulation.wire import BOUND, envelope, typ_of
 
 BELIEVED: Final = frozenset(
@@ -105,7 +104,7 @@ def delivered_where_meant(case: Case) -> Iterable[str]:
 
 def once(case: Case) -> Iterable[str]:
     """One end for each request, one answer to each in a session, one computation for each time that it was sealed."""
-    told = Counter((step.name, event.request, _sender(event)) for step, event in _ends(case))
+    told = Counter((name, event.request, _sender(event)) for name, event in case.ledger.told)
     for (name, request, _), count in told.items():
         if count > 1 and request not in case.ledger.repeatable[name]:
             yield f"{name} was told {count} ends of one request"

@@ -119,5 +119,6 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "spare-a-failing-agent-for-ever",
         "P12",
         (f"{_AGENTS}.failed", "now + max(wait, pause)", "now + 86_400"),
+        (f"{_AGENTS}.accept_result_untrusted", "self._spared_until.pop(agent, None)", "pass"),
     ),
 )
