@@ -73,7 +73,7 @@ def caught_lines(catches: Sequence[Catch]) -> Iterable[str]:
         if each.is_caught:
             yield f"caught  {each.mutation} ({each.against}): {' '.join(each.invariants)}, seed {each.seed}"
         else:
-            yield f"MISSED  {each.mutation} ({each.against}): not in {each.tried} seeds"
+            yield f"MISSED  {each.mutation} ({each.against}): not in {each.tried} seeds {each.example}".rstrip()
     yield f"{sum(each.is_caught for each in catches)} of {len(catches)} planted bugs caught"
 
 

@@ -27,10 +27,10 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     mutation(
         "believe-any-signature",
         "P2",
-        ("protocol.cose_sign:Sign1.verify", "self.kid != key.thumbprint", "False"),
+        ("protocol.cose_sign:Sign1.verify", "if self.kid != key.thumbprint:", "if False:"),
         (
-            "protocol.verifying_key:VerifyingKey.verify",
-            "self._key.verify(_to_der(signature), data, ECDSA_SHA256)",
+            "protocol.cose_sign:Sign1.verify",
+            "key.verify(self.signature, sig_structure(self.protected, external_aad, self.payload))",
             "pass",
         ),
     ),

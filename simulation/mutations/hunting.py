@@ -11,7 +11,7 @@ from typing import Final
 
 from simulation.drawing import drawn
 from simulation.mutations.catalogue import MUTATIONS
-from simulation.mutations.rewriting import planted
+from simulation.mutations.rewriting import Mutation, RewritingError, planted
 from simulation.running import run
 
 MOST_SEEDS: Final = 400
@@ -39,9 +39,16 @@ class Catch:
 
 
 def hunt(name: str) -> Catch:
-    """Run seeds with this bug until an invariant breaks."""
+    """Run seeds with this bug until an invariant breaks. A bug whose words are not there any more is not caught."""
     mutation = MUTATIONS[name]
-    tried = 0
+    try:
+        return _hunted(mutation)
+    except RewritingError as error:
+        return Catch(name, mutation.against, example=str(error))
+
+
+def _hunted(mutation: Mutation) -> Catch:
+    name, tried = mutation.name, 0
     with planted(mutation):
         for seed in (*_shown(name), *range(MOST_SEEDS)):
             tried += 1
