@@ -1,6 +1,7 @@
 """The filter of system calls as a program, for both architectures; the words; what is said of what is missing."""
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.enclave import native_compiler
-from edge_agent.enclave.compile_server import start_compile_server
+from edge_agent.enclave import native_compiler, serving
+from edge_agent.enclave.compile_server import ANSWER, Outcome, start_compile_server
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.confinement import IN_PLACE, MEASURES
 from edge_agent.enclave.confinement.seccomp import ARCHITECTURES, X32_BIT, Architecture, program
@@ -249,6 +250,33 @@ def test_a_server_that_ended_is_not_the_modules_fault(monkeypatch: pytest.Monkey
     os.waitpid(started[0], 0)
     assert refusal(ended, EMPTY_MODULE).reason is Reason.INTERNAL
     ended.close()
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "claimed"),
+    [
+        (
+            "landlock no-core-dumps",
+            "landlock no-core-dumps seccomp",
+            "landlock no-core-dumps seccomp separate-compiler",
+        ),
+        ("landlock no-dumps", "no-dumps", "no-dumps separate-compiler"),
+        ("no-dumps", "landlock no-dumps seccomp", "no-dumps seccomp separate-compiler"),
+    ],
+)
+def test_an_enclave_claims_what_its_compile_server_achieved_too(
+    own: str, theirs: str, claimed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "isolate", lambda *_: own.split())
+    monkeypatch.setattr(serving, "filter_calls", lambda _allowed: ["seccomp"])
+    ours, server = socket.socketpair()
+    with ours, server:
+        server.sendall(ANSWER.pack(Outcome.DONE, len(theirs)) + theirs.encode())
+        assert serving.confine(0, ours, listening=False).words == tuple(claimed.split())
+        server.close()
+        with pytest.raises(EnclaveError, match="the compiler has ended"):
+            serving.confine(0, ours, listening=False)
+    gc.unfreeze()
 
 
 # Locked memory
