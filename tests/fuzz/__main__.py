@@ -26,8 +26,13 @@ def main() -> int:
         fuzz(given.target, given.seconds)
     from tests.fuzz.targets import targets  # noqa: PLC0415 - in a target's process it is imported instrumented
 
-    rows = [fuzzed(name, given.seconds) for name in targets() if given.only in name]
-    print(json.dumps(rows, indent=1) if given.json else "\n".join(map(_line, rows)))
+    rows = []
+    for name in (name for name in targets() if given.only in name):
+        rows.append(fuzzed(name, given.seconds))
+        if not given.json:
+            print(_line(rows[-1]), flush=True)
+    if given.json:
+        print(json.dumps(rows, indent=1))
     return 0 if rows and all(row["clean"] for row in rows) else 1
 
 
