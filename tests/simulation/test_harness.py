@@ -23,7 +23,7 @@ from simulation.running import run
 from simulation.shrinking import shrunk, smallest
 from simulation.taint import Taint
 
-BUG = "take-the-prover-s-nonce"
+BUG = "use-a-nonce-twice"
 
 
 def write_all(store: Store, keys: list[bytes]) -> None:
