@@ -222,7 +222,11 @@ class Enclave(Desk):
             "lease_seconds": int(result.expires - now),
             "models": len(result.models),
         }
-        return [Noted("attested", detail), *self._models.ask(passport, now)]
+        events = [Noted("attested", detail), *self._models.ask(passport, now)]
+        if result.models != self._models.loaded:
+            # The answer to a challenge from before: clients would not know until the lease's half what is loaded.
+            events.append(self._attesting.ask("model-loaded", now))
+        return events
 
     def _inbox(self, delivery: Delivery, now: float) -> Sequence[Event]:
         message = parse_sign1_untrusted(delivery.payload)
