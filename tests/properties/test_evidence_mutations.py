@@ -31,10 +31,28 @@ def damaged(exhibit: Exhibit, count: int, seed: int) -> Iterator[tuple[str, Muta
 
 
 def says_no_more(found: Claim, genuine: Claim) -> bool:
-    """Whether these are the genuine claims, or some of them are null."""
+    """Whether these are the genuine claims, or some are null, or the log bears out fewer of the PCRs."""
     if isinstance(found, Mapping) and isinstance(genuine, Mapping):
-        return found.keys() == genuine.keys() and all(says_no_more(found[name], genuine[name]) for name in found)
+        return found.keys() == genuine.keys() and all(
+            bears_out_no_more(found[name], genuine[name])
+            if name == "eventlog"
+            else says_no_more(found[name], genuine[name])
+            for name in found
+        )
     return found is None or found == genuine
+
+
+def bears_out_no_more(found: Claim, genuine: Claim) -> bool:
+    """An event that was moved to a PCR that is not quoted leaves its own without what made it."""
+    if not isinstance(found, Mapping) or not isinstance(genuine, Mapping):
+        return says_no_more(found, genuine)
+    fewer = {*sequence(found["pcrs"])} <= {*sequence(genuine["pcrs"])}
+    return fewer and says_no_more({**found, "pcrs": None}, {**genuine, "pcrs": None})
+
+
+def sequence(claim: Claim) -> tuple[Claim, ...]:
+    assert isinstance(claim, tuple)
+    return claim
 
 
 def false_accepts(exhibit: Exhibit, count: int, seed: int) -> list[str]:
