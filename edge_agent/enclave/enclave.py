@@ -216,17 +216,14 @@ class Enclave(Desk):
         result = passport.result
         self.board.details.update(tier=result.tier, attested_until=result.expires)
         self.board.count("attested")
-        detail: dict[str, str | int | float | bool | None] = {
-            "agent": self.name,
-            "tier": result.tier,
-            "lease_seconds": int(result.expires - now),
-            "models": len(result.models),
-        }
-        events = [Noted("attested", detail), *self._models.ask(passport, now)]
-        if result.models != self._models.loaded:
-            # The answer to a challenge from before: clients would not know until the lease's half what is loaded.
-            events.append(self._attesting.ask("model-loaded", now))
-        return events
+        seconds = int(result.expires - now)
+        attested = Noted(
+            "attested",
+            {"agent": self.name, "tier": result.tier, "lease_seconds": seconds, "models": len(result.models)},
+        )
+        # The answer to a challenge from before a model was loaded: clients would not know of it until half the lease.
+        again = [] if result.models == self._models.loaded else [self._attesting.ask("model-loaded", now)]
+        return [attested, *self._models.ask(passport, now), *again]
 
     def _inbox(self, delivery: Delivery, now: float) -> Sequence[Event]:
         message = parse_sign1_untrusted(delivery.payload)
