@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -89,6 +89,11 @@ class Processes:
             log.close()
 
 
+def by_row(said: str) -> list[dict[str, Any]]:
+    """What the sensor said of its readings, which is in the order in which they were answered."""
+    return sorted((json.loads(line) for line in said.splitlines()), key=lambda line: int(line["row"]))
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """A command that ends by itself, in this process: its exit status, stdout and stderr."""
@@ -165,15 +170,15 @@ def test_a_fleet_in_one_process_from_init_to_receipts(run: Run) -> None:
     send = ("sensor", "send", "r.csv", "--config", "f/sensors/sensor-1/sensor.toml", "--wait")
     status, said, error = run(*send, str(SECONDS))
     assert status == 0, error
-    answers = [json.loads(line) for line in said.splitlines()]
+    answers = by_row(said)
     assert [each["output"]["y"] for each in answers] == [[1.0, 2.0, 3.0], [4.5, 5.0, -6.0]]
     status, said, error = run(*consumer, "--count", "2", "--timeout", str(SECONDS))
     assert status == 0, error
     results = [json.loads(line) for line in said.splitlines()]
-    assert [(each["request"], each["labels"]) for each in results] == [
-        (answers[0]["request"], ["c"]),
-        (answers[1]["request"], ["b"]),
-    ]
+    assert {each["request"]: each["labels"] for each in results} == {
+        answers[0]["request"]: ["c"],
+        answers[1]["request"]: ["b"],
+    }
 
     verify = ("receipt", "verify", f"receipts/{answers[0]['request']}.receipt", "--fleet", "f", "--input", "in")
     Path("in").write_bytes(struct.pack("<3f", 1, 2, 3))
@@ -198,7 +203,7 @@ def test_a_fleet_from_init_to_receipts(processes: Processes, run: Run) -> None:
     sent = processes.send("r.csv", SECONDS)
     assert sent.returncode == 0, sent.stderr + processes.said("agent") + processes.said("verifier")
 
-    answers = [json.loads(line) for line in sent.stdout.splitlines()]
+    answers = by_row(sent.stdout)
     assert [(each["row"], each["status"], each["tier"]) for each in answers] == [
         (1, "answered", "simulated"),
         (2, "answered", "simulated"),
@@ -210,7 +215,7 @@ def test_a_fleet_from_init_to_receipts(processes: Processes, run: Run) -> None:
     with consumer.stdout:
         results = [json.loads(line) for line in consumer.stdout]
     assert consumer.wait(SECONDS) == 0
-    assert [each["request"] for each in results] == [each["request"] for each in answers]
+    assert {each["request"] for each in results} == {each["request"] for each in answers}
     assert {each["sender"] for each in results} == {"sensor-1"}
 
     # Receipts hold offline, for these bytes and no others; then the enclave's code is revoked.
