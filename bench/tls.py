@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,10 @@ from bench.pipelines import MANY, WARM_UP, in_turn_of
 from bench.table import Row, ratio
 from broker.embedded import Embedded
 from guests.breast_cancer.build import BuiltModel
-from schemas.kinds import Role, Tier
-from sealedge.operations.demo.stage import AGENT, CONSUMER, MODEL, SENSOR, Stage
+from schemas.kinds import Role
+from sealedge.operations.demo.stage import SENSOR, Stage
 from sealedge.operations.fleet import Fleet
-from sealedge.operations.init import FleetPlan, create_fleet
+from sealedge.operations.init import FleetPlan
 
 SHORT: Final = 25
 """Requests of a run: what the machine does besides meets both sides alike where they take turns often."""
@@ -71,18 +72,11 @@ class ProductionStage(Stage):
         super().__init__(model, say_nothing, fleet="tls" if broker.tls else "plain", broker=broker)
         self._mosquitto, self._until = broker, closing
 
+    def _plan(self) -> FleetPlan:
+        return replace(super()._plan(), tls=self._mosquitto.tls)
+
     def _create_fleet(self, directory: Path) -> Fleet:
-        plan = FleetPlan(
-            fleet=self._fleet_name,
-            agents=(AGENT,),
-            sensors=(SENSOR,),
-            consumers=(CONSUMER,),
-            model=MODEL,
-            broker=self._mosquitto.url,
-            tee=Tier.SIMULATED,
-            tls=self._mosquitto.tls,
-        )
-        fleet = create_fleet(directory, plan, now=time.time(), randomness=os.urandom)
+        fleet = super()._create_fleet(directory)
         self._mosquitto.serve(fleet.folder.broker, self._until)
         return fleet
 

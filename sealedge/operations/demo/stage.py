@@ -93,8 +93,8 @@ class Stage:
             "the agent to be attested with the model",
         )
 
-    def _create_fleet(self, directory: Path) -> Fleet:
-        plan = FleetPlan(
+    def _plan(self) -> FleetPlan:
+        return FleetPlan(
             fleet=self._fleet_name,
             agents=(AGENT,),
             sensors=(SENSOR,),
@@ -103,7 +103,9 @@ class Stage:
             broker=self.broker.url,
             tee=self._tee,
         )
-        return create_fleet(directory, plan, now=time.time(), randomness=os.urandom)
+
+    def _create_fleet(self, directory: Path) -> Fleet:
+        return create_fleet(directory, self._plan(), now=time.time(), randomness=os.urandom)
 
     def _enrol_tpm(self, closing: ExitStack, folder: Path) -> None:
         # Imported here: nobody else needs X.509 and the TPM's structures.
