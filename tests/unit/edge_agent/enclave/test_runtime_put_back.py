@@ -8,6 +8,7 @@ from itertools import takewhile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wasmtime import _ffi as ffi
 
 from edge_agent.enclave.compiler import compile_here
 from edge_agent.enclave.guest import Guest
@@ -136,6 +137,15 @@ def newly(module: Module, data: bytes) -> object:
     return outcome(module, data)
 
 
+WIDTHS = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
+
+
+def value_bits(value: ffi.wasmtime_val_t) -> bytes:
+    """Of its type only: what stands beside it in the union is whatever was on the runtime's stack."""
+    name = next(each for each in WIDTHS if value.kind == getattr(ffi, f"WASMTIME_{each.upper()}").value)
+    return bytes(value.of)[: WIDTHS[name]]
+
+
 def state(guest: Guest) -> tuple[bytes, list[bytes]]:
     """All of its memory, and its mutable globals as wasmtime shows them, bit for bit."""
     memory = ctypes.string_at(guest._memory.address, guest._memory.size())
@@ -143,7 +153,7 @@ def state(guest: Guest) -> tuple[bytes, list[bytes]]:
     found = [guest._exports.a_global(name) for name in names]
     for each in found:
         each.keep()
-    return memory, [bytes(each._value) for each in found]
+    return memory, [value_bits(each._value) for each in found]
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +175,19 @@ def test_kept_instances_answer_as_new_ones_and_are_as_new_ones(runtime, lines, c
         assert outcome(kept, data) == newly(fresh, data)
         assert all(state(guest) == untouched for guest in kept._shelf)
     first.close()
+
+
+def test_the_state_of_globals_is_what_modules_see(runtime):
+    module = runtime.load(scribbling([each.format(v=-9) for each in SET_GLOBALS]))
+    guest = module._starter.start(None)
+    assert [bits.hex() for bits in state(guest)[1]] == [
+        (70).to_bytes(4, "little").hex(),
+        (-8).to_bytes(8, "little", signed=True).hex(),
+        "0100a07f",
+        "0100000000000080",
+        "0100000000000000" + "feffffffffffffff",
+    ]
+    guest.close()
 
 
 def test_such_modules_are_kept_at_all(runtime):
