@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.fleets import Worker, progress
 from bench.processes import MEGABYTE, enclave_of, family, resident, seconds_on_processor
 from bench.table import Row, figure
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from schemas.kinds import Role
 from sealedge.operations.demo.stage import AGENT, Stage
 from verifier.challenges import REQUEST_SECONDS

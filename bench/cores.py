@@ -21,7 +21,7 @@ from typing import Final
 from bench.fleets import Worker, in_turn, progress, serving
 from bench.processes import enclave_of, family, pinned, seconds_on_processor
 from bench.table import Row, ratio
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from sealedge.operations.demo.stage import Stage
 
 MANY: Final = 32

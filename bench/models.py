@@ -24,7 +24,7 @@ from bench.models_rows import ModelRow, Module, Results, model_row, read, write
 from bench.models_subjects import WHOLE, first, subjects
 from bench.models_timed import Built, in_turn, wide_runtime
 from bench.table import Row, figure, show
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from sealedge.operations.build import Wanted, build
 
 RUNS: Final = int(os.environ.get("BENCH_RUNS", "15"))

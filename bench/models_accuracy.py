@@ -14,7 +14,7 @@ from bench.models_packages import Floats, brain, digits, faces, packaged, speech
 from bench.models_subjects import SPEECH, STATE, photograph
 from bench.models_training import brain_waves, breast_cancer, small_images, with_head
 from bench.table import Row, figure
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from guests.breast_cancer.train import patients
 from publisher.compiler.compiling import compile_model_untrusted
 from publisher.compiler.importing.wishes import Wishes

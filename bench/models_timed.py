@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from publisher.compiler.check import Answer, Arrays, Sample, check, random_samples, whole_ranges
 from publisher.compiler.compiling import CompiledModel, compile_model_untrusted
 from publisher.compiler.emission import Program

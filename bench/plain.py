@@ -18,7 +18,7 @@ from broker.link import Link
 from broker.process import run
 from broker.settings import ConnectionSettings
 from edge_agent.enclave.frames import FrameSocket
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from protocol.party import Delivery, Event, Noted, Publication, Store, Subscription
 from sealedge.client.outbox import Entry, Outbox
 

@@ -21,10 +21,10 @@ from typing import Final
 import wasmtime
 
 from bench.table import Row, ratio, show
-from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
-from edge_agent.enclave.engine import FEATURES, MAX_STACK_BYTES
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.runtime import AnyModule, Runtime
+from edge_agent.enclave.compiling.engine import FEATURES, MAX_STACK_BYTES
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.constants import CONSTANT_END, CONSTANT_START
+from edge_agent.enclave.running.runtime import AnyModule, Runtime
 from guests.toolchain import compile_c
 
 KERNELS: Final = Path(__file__).with_name("kernels.c")

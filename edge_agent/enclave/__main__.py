@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _compile_server() -> socket.socket:
-    from edge_agent.enclave.compile_server import start_compile_server  # noqa: PLC0415 - of Linux alone
+    from edge_agent.enclave.compiling.server import start_compile_server  # noqa: PLC0415 - of Linux alone
 
     return start_compile_server()
 

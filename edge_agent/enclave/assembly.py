@@ -3,12 +3,12 @@
 import os
 from functools import partial
 
-from edge_agent.enclave.compiler import Compiler, compile_in_child
+from edge_agent.enclave.compiling.compiler import Compiler, compile_in_child
+from edge_agent.enclave.compiling.engine import engine_fingerprint
 from edge_agent.enclave.configuration import EnclaveConfiguration
 from edge_agent.enclave.enclave import Enclave
-from edge_agent.enclave.engine import engine_fingerprint
 from edge_agent.enclave.loading import Fingerprint, Loaded
-from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.running.runtime import Limits, Runtime
 from edge_agent.enclave.workers import ThreadedWorkers
 from protocol.party import Randomness
 from schemas.model import ModuleLimits

@@ -6,7 +6,7 @@ from functools import partial
 from edge_agent.enclave.answers import Answer
 from edge_agent.enclave.attesting import Attesting
 from edge_agent.enclave.carrying import Carrying, cut, joined
-from edge_agent.enclave.inference import answer
+from edge_agent.enclave.inference import Computed, answers, check_room
 from edge_agent.enclave.loading import Carried, Running
 from edge_agent.enclave.models import ModelShelf
 from edge_agent.enclave.waiting import Asked, WaitingRoom
@@ -80,11 +80,15 @@ class Computing:
         offered = [*self._begun, *self._next(now, ended)]
         outcomes = self._workers([each.task for each in offered]) if offered else []
         self._begun = []
+        computed: list[Computed] = []
         for each, outcome in zip(offered, outcomes, strict=False):
             if outcome is None:
                 self._runs_on(each)
             else:
-                ended += self._ended(each, outcome, now)
+                self._ended(each, outcome, now, ended, computed)
+        if computed:
+            made = answers(computed, self._key, self._randomness, now)
+            ended += zip((each.asked for each in computed), made, strict=True)
         return ended
 
     def _next(self, now: float, ended: list[Ended]) -> list[_Ready]:
@@ -110,21 +114,20 @@ class Computing:
         if not self.waiting.has_begun(ready.asked):
             self.waiting.begin(ready.asked)
 
-    def _ended(self, ready: _Ready, outcome: Outcome, now: float) -> list[Ended]:
-        """Its answer, or why it has none any more; nothing where it has to be computed again."""
+    def _ended(self, ready: _Ready, outcome: Outcome, now: float, ended: list[Ended], computed: list[Computed]) -> None:
+        """What came out goes to `computed`, or why there is nothing to `ended`; else it has to be computed again."""
         asked = ready.asked
-        if self.waiting.has_begun(asked):
-            try:
+        try:
+            if self.waiting.has_begun(asked):
                 right = self._still_entitled(asked, now)
-            except (RemoteError, EnclaveError) as error:
-                self.waiting.remove(asked)
-                return [(asked, error)]
-            if not ready.stands(right):
-                self.waiting.put_back(asked)
-                return []
-            ready = right
+                if not ready.stands(right):
+                    self.waiting.put_back(asked)
+                    return
+                ready = right
+            computed.append(self._computed(ready, outcome))
+        except (RemoteError, EnclaveError) as error:
+            ended.append((asked, error))
         self.waiting.remove(asked)
-        return [(asked, self._answer(ready, outcome, now))]
 
     def _still_entitled(self, asked: Asked, now: float) -> _Ready:
         """Others were heard since it was begun: what is right now. Raises where it has lost its right."""
@@ -132,18 +135,16 @@ class Computing:
             raise _without_session()
         return self._entitled(asked, now)
 
-    def _answer(self, ready: _Ready, outcome: Outcome, now: float) -> Answer | EnclaveError:
+    def _computed(self, ready: _Ready, outcome: Outcome) -> Computed:
+        """Raises `EnclaveError` for what the module did wrong, and for more than a message holds."""
         if isinstance(outcome, EnclaveError):
-            return outcome
+            raise outcome
         asked, carried = ready.asked, ready.carried
-        try:
-            shown, after = cut(outcome, carried)
-            made = answer(asked, shown, ready.running, carried, ready.passport, self._key, self._randomness, now)
-        except EnclaveError as error:
-            return error
+        shown, after = cut(outcome, carried)
+        check_room(shown, ready.passport)
         if carried is not None:
             self._carrying.after(asked, carried, after)
-        return made
+        return Computed(asked, shown, ready.running, carried, ready.passport)
 
     def _entitled(self, asked: Asked, now: float) -> _Ready:
         """Raises unless, at this moment, the enclave is attested, sender and recipients stand, the model is lent."""

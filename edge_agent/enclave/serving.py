@@ -9,10 +9,10 @@ from typing import Final
 
 from edge_agent.enclave.assembly import assemble
 from edge_agent.enclave.boundary import serve_untrusted
-from edge_agent.enclave.compiler import Compiler, compile_in_child
+from edge_agent.enclave.compiling.compiler import Compiler, compile_in_child
+from edge_agent.enclave.compiling.engine import engine_fingerprint
 from edge_agent.enclave.confinement import filter_calls, isolate
 from edge_agent.enclave.confinement.system_calls import for_enclave, for_listening_enclave
-from edge_agent.enclave.engine import engine_fingerprint
 from edge_agent.enclave.frames import FrameSocket, listen_vsock, vsock_port
 from edge_agent.enclave.loading import Fingerprint
 from protocol.errors import SealedgeError
@@ -52,7 +52,7 @@ def confine(descriptor: int, compiling: socket.socket | None, *, listening: bool
     if compiling is None:
         words = isolate(descriptor) + _filtered(listening)
         return Confined(tuple(sorted(words)), compile_in_child, engine_fingerprint)
-    from edge_agent.enclave.separate_compiler import SeparateCompiler  # noqa: PLC0415 - of Linux alone
+    from edge_agent.enclave.compiling.separate import SeparateCompiler  # noqa: PLC0415 - of Linux alone
 
     words = isolate(descriptor, compiling.fileno())
     compiler = SeparateCompiler(compiling)

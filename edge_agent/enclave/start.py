@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
 
 def _list() -> int:
     """Import all that an enclave does, to see what that is."""
-    for name in ("__main__", "serving", *(("separate_compiler",) if sys.platform == "linux" else ())):
+    for name in ("__main__", "serving", *(("compiling.separate",) if sys.platform == "linux" else ())):
         __import__(f"edge_agent.enclave.{name}")
     for module in tuple(sys.modules.values()):
         spec = getattr(module, "__spec__", None)

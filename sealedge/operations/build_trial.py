@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.enclave.limits import HARD_CAPS, Limits
-from edge_agent.enclave.module_format import PAGE_BYTES, parse_interface
-from edge_agent.enclave.runtime import AnyModule, Runtime
+from edge_agent.enclave.compiling.limits import HARD_CAPS, Limits
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES, parse_interface
+from edge_agent.enclave.running.runtime import AnyModule, Runtime
 from protocol.errors import EnclaveError
 from publisher.compiler.check import (
     Answer,

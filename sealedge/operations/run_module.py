@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.enclave.compiling.limits import Limits
 from edge_agent.enclave.configuration import EnclaveLimits
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.runtime import AnyModule, Runtime
+from edge_agent.enclave.running.runtime import AnyModule, Runtime
 from protocol.carried import sent_inputs, shown_outputs, state_bytes
 from protocol.errors import ConfigurationError
 from publisher.package import MAX_MODULE, ModelDescription

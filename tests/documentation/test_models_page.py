@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from edge_agent.enclave.compiling.limits import Limits
 from edge_agent.enclave.configuration import EnclaveLimits
-from edge_agent.enclave.limits import Limits
 from protocol.cbor import MAX_MESSAGE
 from publisher.compiler.open_length import LENGTHS
 from schemas.model import DType, Manifest, TensorSpec

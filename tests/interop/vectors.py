@@ -17,7 +17,7 @@ from protocol.cose import derive
 from protocol.envelope import Address, seal_message, sign_message
 from protocol.keys import KemPrivateKey, SigningKey
 from protocol.messages import DOMAIN, digest, encode_message
-from protocol.receipts import commitment, sign_receipt
+from protocol.receipts import commitment, sign_receipts
 from protocol.results import ResultSealer
 from protocol.trust import confirmation
 from schemas.attestation import (
@@ -200,8 +200,15 @@ def _receipt(result: bytes) -> Receipt:
     )
 
 
+def _signed(result: bytes) -> bytes:
+    """The middle one of three that were ready together."""
+    receipt = _receipt(result)
+    others = [receipt.model_copy(update={"request": fixed(f"request {each}", 16)}) for each in (1, 2)]
+    return sign_receipts([others[0], receipt, others[1]], ENCLAVE)[1]
+
+
 def _bundle(result: bytes) -> ReceiptBundle:
-    return ReceiptBundle(attestation_result=result, receipt=sign_receipt(_receipt(result), ENCLAVE), salt=SALT)
+    return ReceiptBundle(attestation_result=result, receipt=_signed(result), salt=SALT)
 
 
 def _opening(credentials: dict[str, bytes], result: bytes) -> SessionOpen:
@@ -239,7 +246,7 @@ def _messages(credentials: dict[str, bytes], result: bytes) -> dict[str, dict[st
         request=REQUEST,
         output=OUTPUT,
         salt=SALT,
-        receipt=sign_receipt(_receipt(result), ENCLAVE),
+        receipt=_signed(result),
         attestation_result=result,
         sender=SENSOR,
     )

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from protocol.carried import sent_inputs, shown_outputs
 from publisher.package import ModelDescription
 from sealedge.cli.application import main

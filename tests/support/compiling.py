@@ -11,8 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.running.runtime import Limits, Runtime
 from publisher.compiler.emission import Program, emit
 from publisher.compiler.graph import Graph
 from publisher.compiler.importing import import_model

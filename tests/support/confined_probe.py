@@ -18,12 +18,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.enclave.compile_server import start_compile_server
+from edge_agent.enclave.compiling.engine import MAX_STACK_BYTES
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.compiling.server import start_compile_server
 from edge_agent.enclave.confinement import filter_calls, isolate
 from edge_agent.enclave.confinement.kernel import CLONE_NEWUSER, prctl, unshare
 from edge_agent.enclave.confinement.system_calls import for_compiler, for_enclave
-from edge_agent.enclave.engine import MAX_STACK_BYTES
-from edge_agent.enclave.limits import Limits
 from edge_agent.enclave.serving import confine
 from tests.support.wat_modules import ECHO, performing
 

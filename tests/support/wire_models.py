@@ -22,6 +22,7 @@ from protocol.algorithms import ED25519, ESP256, HPKE_3_KE, HPKE_XWING_KE
 from protocol.envelope import sign_document
 from protocol.keys import KemPrivateKey, SigningKey
 from protocol.messages import encode_message
+from protocol.receipts import sign_receipts
 from schemas.attestation import AttestationResult, Credential, EnclaveClaims
 from schemas.base import Message
 from schemas.kinds import Kind
@@ -68,7 +69,7 @@ def smallest(model: type[Message]) -> Any:
 
 def credential() -> bytes:
     """A document of this kind."""
-    return _document(Kind.CREDENTIAL, Credential)
+    return sign_document(Kind.CREDENTIAL, smallest(Credential), SIGNING[0])
 
 
 @functools.cache
@@ -78,8 +79,9 @@ def attestation_result() -> bytes:
 
 
 @functools.cache
-def _document(kind: Kind, model: type[Message]) -> bytes:
-    return sign_document(kind, smallest(model), SIGNING[0])
+def receipt() -> bytes:
+    """A document of this kind: one of three that were signed together."""
+    return sign_receipts([smallest(Receipt)] * 3, SIGNING[0])[1]
 
 
 DOCUMENT_FIELDS: dict[tuple[str, str], Callable[[], bytes]] = {
@@ -87,9 +89,9 @@ DOCUMENT_FIELDS: dict[tuple[str, str], Callable[[], bytes]] = {
     ("Evidence", "enrolment"): credential,
     ("KeyRequest", "attestation_result"): attestation_result,
     ("SessionOpen", "recipients"): credential,
-    ("InferenceResult", "receipt"): lambda: _document(Kind.RECEIPT, Receipt),
+    ("InferenceResult", "receipt"): receipt,
     ("InferenceResult", "attestation_result"): attestation_result,
-    ("ReceiptBundle", "receipt"): lambda: _document(Kind.RECEIPT, Receipt),
+    ("ReceiptBundle", "receipt"): receipt,
     ("ReceiptBundle", "attestation_result"): attestation_result,
 }
 """Fields that hold a document of a known kind: the grammar looks inside, the model does not."""

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.envelope import open_document_untrusted
 from protocol.messages import decode_message_untrusted, encode_message
 from protocol.party import Publication
-from protocol.receipts import check_commitment, commitment, sign_receipt
+from protocol.receipts import check_commitment, commitment, sign_receipts, verified_receipt_untrusted
 from protocol.results import ResultOpener, ResultSealer
-from schemas.kinds import Kind, Role
-from schemas.session import InferenceResult, Receipt, ReceiptBundle
+from schemas.kinds import Role
+from schemas.session import InferenceResult, ReceiptBundle
 from sealedge.client.consumer import ConsumerParty
 from sealedge.client.events import ResultReceived
 from tests.support.world import MODEL, World
@@ -72,9 +71,10 @@ def test_a_genuine_result_sealed_again_is_the_same_result(world: World, forger: 
 def own_receipt(forger: Forger) -> dict[str, object]:
     """A receipt of the forger's own making, under the genuine passport."""
     key = forger.world.parties[AGENT]._enclave.key.public
-    receipt = open_document_untrusted(Receipt, forger.genuine.receipt, Kind.RECEIPT, key)
+    receipt = verified_receipt_untrusted(forger.genuine.receipt, key)
     forged = receipt.model_copy(update={"output_commitment": commitment("output", forger.genuine.salt, b"healthy")})
-    return {"output": b"healthy", "receipt": sign_receipt(forged, forger.world.holder(Role.SENSOR, "eve").signing)}
+    [signed] = sign_receipts([forged], forger.world.holder(Role.SENSOR, "eve").signing)
+    return {"output": b"healthy", "receipt": signed}
 
 
 FORGERIES: dict[str, tuple[Callable[[Forger], dict[str, object]], str]] = {
@@ -114,9 +114,9 @@ def test_an_earlier_passport_of_the_same_enclave_does_not_fit_the_receipt(world:
 
 def test_a_receipt_from_after_the_lease_is_refused(world: World, forger: Forger) -> None:
     key = world.parties[AGENT]._enclave.key
-    receipt = open_document_untrusted(Receipt, forger.genuine.receipt, Kind.RECEIPT, key.public)
+    receipt = verified_receipt_untrusted(forger.genuine.receipt, key.public)
     for seconds, reason in ((world.lease_seconds, "lease-expired"), (world.lease_seconds - 1, "not-yet-valid")):
-        late = sign_receipt(receipt.model_copy(update={"time": receipt.time + seconds}), key)
+        [late] = sign_receipts([receipt.model_copy(update={"time": receipt.time + seconds})], key)
         assert forger.say(forger.genuine.model_copy(update={"receipt": late})) == [reason]
 
 
@@ -144,5 +144,5 @@ def test_a_result_is_proof_of_itself_long_after_its_lease(world: World, forger: 
     bundle = decode_message_untrusted(ReceiptBundle, event.bundle)
     assert bundle.salt is not None
     key = world.parties[AGENT]._enclave.key.public
-    receipt = open_document_untrusted(Receipt, bundle.receipt, Kind.RECEIPT, key)
+    receipt = verified_receipt_untrusted(bundle.receipt, key)
     check_commitment("output", bundle.salt, SECRET[::-1], receipt.output_commitment)

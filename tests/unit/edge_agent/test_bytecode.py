@@ -144,7 +144,7 @@ def test_the_sources_are_those_of_the_enclave(sources: Sequence[tuple[str, str]]
     named = {Path(path).as_posix() for _, path in sources}
     root = Path(__file__).parents[3]
     assert (root / "edge_agent/enclave/enclave.py").as_posix() in named
-    assert sys.platform != "linux" or (root / "edge_agent/enclave/separate_compiler.py").as_posix() in named
+    assert sys.platform != "linux" or (root / "edge_agent/enclave/compiling/separate.py").as_posix() in named
     assert (root / "protocol/cbor_decoding.py").as_posix() in named
     assert not any("/broker/" in each or "/edge_agent/host" in each for each in named)
 

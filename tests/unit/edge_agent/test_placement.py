@@ -125,7 +125,7 @@ LISTENING = (
     "import socket, sys; sys.path.insert(0, sys.argv[1])\n"
     "from tests.support.scripted_enclave import ScriptedEnclave\n"
     "from edge_agent.enclave import serving\n"
-    "from edge_agent.enclave.compile_server import start_compile_server\n"
+    "from edge_agent.enclave.compiling.server import start_compile_server\n"
     "serving.assemble = lambda *_: ScriptedEnclave()\n"
     "listener = socket.create_server(('127.0.0.1', 0))\n"
     "print(listener.getsockname()[1], flush=True)\n"

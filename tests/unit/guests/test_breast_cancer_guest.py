@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_agent.enclave.runtime import Module, Runtime
+from edge_agent.enclave.running.runtime import Module, Runtime
 from guests import toolchain
 from guests.breast_cancer.build import HERE, LABELS, BuiltModel, build, held_out
 from protocol.errors import ConfigurationError, EnclaveError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.runtime import Limits, Module, Runtime
+from edge_agent.enclave.running.runtime import Limits, Module, Runtime
 from guests.assemblyscript import install
 from guests.build import GUESTS, build, main
 from guests.rust import find_rustc

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from guests.build import build
 from guests.smoothing import INPUTS, OUTPUTS, STATE
 from tests.support.raw_sensor import RawSensor

@@ -17,7 +17,7 @@ from onnx import helper
 
 from broker.embedded import Embedded
 from edge_agent.enclave.loading import Loaded
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from publisher.compiler.compiling import CompiledModel, compile_model_untrusted
 from schemas.kinds import Role
 from schemas.model import CarriedTensor, ModuleLimits, OpenAxis

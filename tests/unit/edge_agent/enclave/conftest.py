@@ -3,8 +3,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.runtime import Limits, Module, Runtime
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.running.runtime import Limits, Module, Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

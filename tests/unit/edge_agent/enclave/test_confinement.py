@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
-from edge_agent.enclave import native_compiler, serving
-from edge_agent.enclave.compile_server import ANSWER, Outcome, start_compile_server
-from edge_agent.enclave.compiler import compile_here
+from edge_agent.enclave import serving
+from edge_agent.enclave.compiling import native
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.compiling.engine import engine_fingerprint
+from edge_agent.enclave.compiling.features import COMPONENT, COMPONENT_FEATURES, FEATURES, MAX_STACK_BYTES, PROBE
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.compiling.separate import SeparateCompiler
+from edge_agent.enclave.compiling.server import ANSWER, Outcome, start_compile_server
 from edge_agent.enclave.confinement import IN_PLACE, MEASURES
 from edge_agent.enclave.confinement.seccomp import ARCHITECTURES, X32_BIT, Architecture, program
 from edge_agent.enclave.confinement.system_calls import (
@@ -28,10 +33,6 @@ from edge_agent.enclave.confinement.system_calls import (
     for_enclave,
     for_listening_enclave,
 )
-from edge_agent.enclave.engine import engine_fingerprint
-from edge_agent.enclave.features import COMPONENT, COMPONENT_FEATURES, FEATURES, MAX_STACK_BYTES, PROBE
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.separate_compiler import SeparateCompiler
 from edge_agent.placement import confined
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.reason import Reason
@@ -168,7 +169,7 @@ def test_what_is_missing_is_said_and_with_strict_refused() -> None:
 
 SERVER = (
     "import socket, sys; sys.path.insert(0, sys.argv[1])\n"
-    "from edge_agent.enclave.compile_server import become, serve\n"
+    "from edge_agent.enclave.compiling.server import become, serve\n"
     "become(lambda: serve(socket.socket(fileno=int(sys.argv[2])), socket.socket()))\n"
 )
 
@@ -220,9 +221,9 @@ def test_a_switch_that_the_compiler_lacks_would_show(
     usual = compile_here(module, Limits(), MAX_STACK_BYTES)
     for name in ("epoch_interruption", "memory_may_move", "wasm_relaxed_simd", "gc_support"):
         monkeypatch.setitem(features, name, not features[name])
-        assert native_compiler.compiled(module, MAX_STACK_BYTES) != usual
+        assert native.compiled(module, MAX_STACK_BYTES) != usual
         monkeypatch.undo()
-    assert native_compiler.compiled(module, MAX_STACK_BYTES) == usual
+    assert native.compiled(module, MAX_STACK_BYTES) == usual
 
 
 @pytest.mark.slow
@@ -284,9 +285,9 @@ def test_an_enclave_claims_what_its_compile_server_achieved_too(
 LOCKED = (
     "import sys; sys.path.insert(0, sys.argv[1])\n"
     "from pathlib import Path\n"
-    "from edge_agent.enclave.compiler import compile_here\n"
+    "from edge_agent.enclave.compiling.compiler import compile_here\n"
     "from edge_agent.enclave.confinement.kernel import lock_memory\n"
-    "from edge_agent.enclave.runtime import Runtime\n"
+    "from edge_agent.enclave.running.runtime import Runtime\n"
     "from tests.support.wat_modules import ECHO, performing\n"
     "module = performing(ECHO)\n"
     "try:\n"

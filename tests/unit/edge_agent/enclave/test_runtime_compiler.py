@@ -7,9 +7,9 @@ import time
 import pytest
 import wasmtime
 
-from edge_agent.enclave.compiler import compile_here, compile_in_child, one_line
-from edge_agent.enclave.engine import EMPTY_MODULE, MAX_STACK_BYTES, PROBE, compiled, engine_fingerprint
-from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.compiling.compiler import compile_here, compile_in_child, one_line
+from edge_agent.enclave.compiling.engine import EMPTY_MODULE, MAX_STACK_BYTES, PROBE, compiled, engine_fingerprint
+from edge_agent.enclave.running.runtime import Limits, Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.costly_modules import large_to_compile, slow_to_compile
@@ -57,7 +57,7 @@ def test_a_compiler_that_cannot_start_is_not_the_modules_fault(monkeypatch, sett
 
 
 def test_a_crash_of_the_compiler_does_not_reach_the_enclave(monkeypatch):
-    monkeypatch.setattr("edge_agent.enclave.compiler.BOOTSTRAP", "import os; os.abort()")
+    monkeypatch.setattr("edge_agent.enclave.compiling.compiler.BOOTSTRAP", "import os; os.abort()")
     assert "the compiler ended with -6" in refusal(performing(ECHO))
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.engine import EMPTY_MODULE
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.compiling.engine import EMPTY_MODULE
+from edge_agent.enclave.running.runtime import Runtime
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.components import TYPE, component

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave import guest as guests
-from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
-from edge_agent.enclave.first_state import MOST_WRITTEN
-from edge_agent.enclave.module_format import PAGE_BYTES
-from edge_agent.enclave.protection import PAGE_BYTES as HOST_PAGE
+from edge_agent.enclave.rewriting.constants import CONSTANT_END, CONSTANT_START
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES
+from edge_agent.enclave.running import guest as guests
+from edge_agent.enclave.running.first_state import MOST_WRITTEN
+from edge_agent.enclave.running.protection import PAGE_BYTES as HOST_PAGE
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.examples import examples

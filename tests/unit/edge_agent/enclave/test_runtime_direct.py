@@ -8,9 +8,9 @@ import wasmtime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.enclave.direct import WRITTEN_FOR, Exports
-from edge_agent.enclave.engine import WASMTIME_VERSION, hostile_safe_engine
-from edge_agent.enclave.protection import NO_ACCESS, PAGE_BYTES, READ_ONLY, protect
+from edge_agent.enclave.compiling.engine import WASMTIME_VERSION, hostile_safe_engine
+from edge_agent.enclave.running.direct import WRITTEN_FOR, Exports
+from edge_agent.enclave.running.protection import NO_ACCESS, PAGE_BYTES, READ_ONLY, protect
 from tests.support.wat_modules import wasm
 
 I32 = st.integers(-(2**31), 2**31 - 1)

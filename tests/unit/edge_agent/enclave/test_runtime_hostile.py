@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.running.runtime import Limits, Runtime
 from protocol.errors import ConfigurationError, EnclaveError
 from schemas.model import ModuleLimits
 from schemas.reason import Reason

@@ -8,9 +8,9 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.engine import EMPTY_MODULE, hostile_safe_engine
-from edge_agent.enclave.interruptible import CHECK, LOOK, START, STOP, UnknownCodeError, interruptible
-from edge_agent.enclave.restorable import GLOBAL_NAME, RESTORABLE
+from edge_agent.enclave.compiling.engine import EMPTY_MODULE, hostile_safe_engine
+from edge_agent.enclave.rewriting.interruptible import CHECK, LOOK, START, STOP, UnknownCodeError, interruptible
+from edge_agent.enclave.rewriting.restorable import GLOBAL_NAME, RESTORABLE
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.examples import examples

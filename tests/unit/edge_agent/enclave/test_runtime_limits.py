@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from edge_agent.enclave.compiler import compile_here, compile_in_child
-from edge_agent.enclave.limits import MAX_STACK_BYTES, Limits
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.compiling.compiler import compile_here, compile_in_child
+from edge_agent.enclave.compiling.limits import MAX_STACK_BYTES, Limits
+from edge_agent.enclave.running.runtime import Runtime
 from protocol.errors import ConfigurationError, EnclaveError
 from protocol.status import refusal_of
 from schemas.model import ModuleLimits

@@ -5,8 +5,8 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.engine import hostile_safe_engine
-from edge_agent.enclave.module_format import MAGIC, MAX_EXPORTS, MAX_IMPORTS, parse_interface
+from edge_agent.enclave.compiling.engine import hostile_safe_engine
+from edge_agent.enclave.rewriting.module_format import MAGIC, MAX_EXPORTS, MAX_IMPORTS, parse_interface
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.wat_modules import ECHO, fd_write, inferring, performing, wasm

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wasmtime import _ffi as ffi
 
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.guest import Guest
-from edge_agent.enclave.idle import Idle
-from edge_agent.enclave.module import UNKEPT, Module
-from edge_agent.enclave.module_format import PAGE_BYTES
-from edge_agent.enclave.restorable import GLOBAL_NAME, MOST_GLOBALS
-from edge_agent.enclave.runtime import Limits, Runtime
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES
+from edge_agent.enclave.rewriting.restorable import GLOBAL_NAME, MOST_GLOBALS
+from edge_agent.enclave.running.guest import Guest
+from edge_agent.enclave.running.idle import Idle
+from edge_agent.enclave.running.module import UNKEPT, Module
+from edge_agent.enclave.running.runtime import Limits, Runtime
 from protocol.errors import EnclaveError
 from tests.support.examples import examples
 from tests.support.wat_modules import CONSTANTS, ECHO, inferring, performing, wasm

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from edge_agent.enclave import guest as guests
-from edge_agent.enclave import watchdog as watching
-from edge_agent.enclave.compiler import compile_here
-from edge_agent.enclave.runtime import Limits, Runtime
-from edge_agent.enclave.watchdog import Watchdog, Watched
+from edge_agent.enclave.compiling.compiler import compile_here
+from edge_agent.enclave.running import guest as guests
+from edge_agent.enclave.running import watchdog as watching
+from edge_agent.enclave.running.runtime import Limits, Runtime
+from edge_agent.enclave.running.watchdog import Watchdog, Watched
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.wat_modules import inferring

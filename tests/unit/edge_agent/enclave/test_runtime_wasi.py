@@ -7,8 +7,8 @@ import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.enclave.engine import MAX_STACK_BYTES
-from edge_agent.enclave.wasi import WITHOUT_FILES, Wasi
+from edge_agent.enclave.compiling.engine import MAX_STACK_BYTES
+from edge_agent.enclave.running.wasi import WITHOUT_FILES, Wasi
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 from tests.support.wat_modules import ECHO, fd_write, inferring, performing

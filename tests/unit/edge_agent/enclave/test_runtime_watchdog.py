@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.enclave.watchdog import LINGER_TICKS, Watchdog
+from edge_agent.enclave.running.watchdog import LINGER_TICKS, Watchdog
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.enclave import sealed_cache
-from edge_agent.enclave.compiler import compile_here
+from edge_agent.enclave.compiling.compiler import compile_here
 from edge_agent.enclave.needs import MAX_SEALED
-from edge_agent.enclave.runtime import Runtime
+from edge_agent.enclave.running.runtime import Runtime
 from edge_agent.enclave.sealed_cache import CODE, LEASE, ModelCode, ModelLease, SealedCache
 from protocol.cose import NO_BASE_IV, AeadKey, parse_encrypt0_untrusted, seal0
 from protocol.errors import AuthenticationError, MalformedError, RemoteError

@@ -1,14 +1,14 @@
-"""The enclave's end of a compile server (`edge_agent.enclave.compile_server`): a `Compiler`."""
+"""The enclave's end of a compile server (`edge_agent.enclave.compiling.server`): a `Compiler`."""
 
 import math
 import os
 import socket
 import threading
 
-from edge_agent.enclave.compile_server import ANSWER, QUESTION, Outcome, receive_exactly
-from edge_agent.enclave.compiler import invalid_words, ran_out, too_slow
-from edge_agent.enclave.features import PROBE
-from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.compiling.compiler import invalid_words, ran_out, too_slow
+from edge_agent.enclave.compiling.features import PROBE
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.compiling.server import ANSWER, QUESTION, Outcome, receive_exactly
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

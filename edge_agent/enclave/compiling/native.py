@@ -1,8 +1,8 @@
 """wasmtime's compiler through its C interface (wasm.h, wasmtime.h): for processes that compile and run nothing.
 
 wasmtime-py declares all of that interface when it is imported, in megabytes of objects that a compile server would hold
-for as long as its enclave lives. The engines are those of `edge_agent.enclave.engine`: the same settings, and the same
-machine code, which a test compares.
+for as long as its enclave lives. The engines are those of `engine`: the same settings, and the same machine code,
+which a test compares.
 
 Nothing is given back: whoever compiles here ends with it.
 """
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final
 
-from edge_agent.enclave.features import COMPONENT, COMPONENT_FEATURES, EMPTY_MODULE, FEATURES
-from edge_agent.enclave.interruptible import UnknownCodeError, interruptible
+from edge_agent.enclave.compiling.features import COMPONENT, COMPONENT_FEATURES, EMPTY_MODULE, FEATURES
+from edge_agent.enclave.rewriting.interruptible import UnknownCodeError, interruptible
 
 
 class RefusedError(Exception):

@@ -5,14 +5,14 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.bounded import Bounded
-from edge_agent.enclave.constants import CONSTANT_END, CONSTANT_START
-from edge_agent.enclave.faults import not_started
-from edge_agent.enclave.guest import Guest
-from edge_agent.enclave.interruptible import START
-from edge_agent.enclave.limits import MAX_TABLES, Limits
-from edge_agent.enclave.module_format import Interface, invalid
-from edge_agent.enclave.protection import PAGE_BYTES
+from edge_agent.enclave.compiling.limits import MAX_TABLES, Limits
+from edge_agent.enclave.rewriting.constants import CONSTANT_END, CONSTANT_START
+from edge_agent.enclave.rewriting.interruptible import START
+from edge_agent.enclave.rewriting.module_format import Interface, invalid
+from edge_agent.enclave.running.bounded import Bounded
+from edge_agent.enclave.running.faults import not_started
+from edge_agent.enclave.running.guest import Guest
+from edge_agent.enclave.running.protection import PAGE_BYTES
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

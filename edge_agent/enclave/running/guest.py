@@ -4,13 +4,13 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.direct import Exports, Function
-from edge_agent.enclave.faults import out_of_memory, out_of_time, trap_code, trapped
-from edge_agent.enclave.first_state import FirstState, is_restorable
-from edge_agent.enclave.interruptible import LOOK, STOP
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module_format import PAGE_BYTES
-from edge_agent.enclave.protection import NO_ACCESS, READ_ONLY, protect
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.interruptible import LOOK, STOP
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES
+from edge_agent.enclave.running.direct import Exports, Function
+from edge_agent.enclave.running.faults import out_of_memory, out_of_time, trap_code, trapped
+from edge_agent.enclave.running.first_state import FirstState, is_restorable
+from edge_agent.enclave.running.protection import NO_ACCESS, READ_ONLY, protect
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

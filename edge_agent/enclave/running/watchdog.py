@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from edge_agent.enclave.module_format import PAGE_BYTES
-from edge_agent.enclave.protection import NO_ACCESS, protect
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES
+from edge_agent.enclave.running.protection import NO_ACCESS, protect
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

@@ -8,14 +8,14 @@ a new one ──> buffers placed, first state noted ──> input, inference, ou
 
 from typing import Final
 
-from edge_agent.enclave.abi import Convention, convention
-from edge_agent.enclave.bounded import Bounded
-from edge_agent.enclave.faults import check_input
-from edge_agent.enclave.guest import Guest
-from edge_agent.enclave.idle import Idle
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module_format import PAGE_BYTES, Interface
-from edge_agent.enclave.starting import Starter
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES, Interface
+from edge_agent.enclave.running.abi import Convention, convention
+from edge_agent.enclave.running.bounded import Bounded
+from edge_agent.enclave.running.faults import check_input
+from edge_agent.enclave.running.guest import Guest
+from edge_agent.enclave.running.idle import Idle
+from edge_agent.enclave.running.starting import Starter
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

@@ -18,8 +18,8 @@ wasmtime read cannot differ: whatever follows is validated by wasmtime as it was
 import re
 from typing import Final
 
-from edge_agent.enclave.additions import Additions
-from edge_agent.enclave.binary import (
+from edge_agent.enclave.rewriting.additions import Additions
+from edge_agent.enclave.rewriting.binary import (
     CODE,
     EXPORTS,
     FUNCTION,
@@ -40,8 +40,8 @@ from edge_agent.enclave.binary import (
     sized,
     sized_at,
 )
-from edge_agent.enclave.constants import Guards
-from edge_agent.enclave.restorable import shown
+from edge_agent.enclave.rewriting.constants import Guards
+from edge_agent.enclave.rewriting.restorable import shown
 
 __all__ = ["CHECK", "LOOK", "START", "STOP", "UnknownCodeError", "interruptible"]
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.engine import compiled
+from edge_agent.enclave.compiling.engine import compiled
 
 REFUSED: Final = 3
 """The exit status when standard output says why the module is not valid."""

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from itertools import groupby, takewhile
 from typing import Final
 
-from edge_agent.enclave.direct import Exports, Global, Memory
-from edge_agent.enclave.restorable import GLOBAL_NAME, MOST_GLOBALS, RESTORABLE
+from edge_agent.enclave.rewriting.restorable import GLOBAL_NAME, MOST_GLOBALS, RESTORABLE
+from edge_agent.enclave.running.direct import Exports, Global, Memory
 
 MOST_WRITTEN: Final = 16 * 1024 * 1024
 """Bytes: more than these are not written over, a new instance is made instead."""

@@ -7,9 +7,9 @@ lengths are checked against its memory on every use.
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from edge_agent.enclave.guest import Guest
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module_format import PAGE_BYTES, Export, Interface, invalid
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES, Export, Interface, invalid
+from edge_agent.enclave.running.guest import Guest
 from protocol.errors import EnclaveError, Finding
 from schemas.reason import Reason
 

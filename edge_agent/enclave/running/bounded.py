@@ -5,11 +5,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import wasmtime
 
-from edge_agent.enclave.faults import out_of_time
-from edge_agent.enclave.guest import Guest
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.wasi import GuestExitedError, Wasi
-from edge_agent.enclave.watchdog import Watchdog, Watched
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.running.faults import out_of_time
+from edge_agent.enclave.running.guest import Guest
+from edge_agent.enclave.running.wasi import GuestExitedError, Wasi
+from edge_agent.enclave.running.watchdog import Watchdog, Watched
 from protocol.errors import EnclaveError
 
 P = ParamSpec("P")

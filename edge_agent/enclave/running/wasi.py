@@ -12,7 +12,7 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.module_format import Import, invalid
+from edge_agent.enclave.rewriting.module_format import Import, invalid
 
 MODULE: Final = "wasi_snapshot_preview1"
 MAX_VECTORS: Final = 1024

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from edge_agent.enclave.features import MAX_STACK_BYTES
+from edge_agent.enclave.compiling.features import MAX_STACK_BYTES
 from protocol.errors import ConfigurationError, EnclaveError, Finding
 from schemas.model import ModuleLimits
 from schemas.reason import Reason

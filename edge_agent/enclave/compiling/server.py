@@ -23,9 +23,9 @@ from enum import IntEnum
 from functools import partial
 from typing import Final, NoReturn
 
+from edge_agent.enclave.compiling.native import RefusedError, compiled
 from edge_agent.enclave.confinement import close_all_but, filter_calls, isolate, stay_private
 from edge_agent.enclave.confinement.system_calls import for_compile_server, for_compiler
-from edge_agent.enclave.native_compiler import RefusedError, compiled
 
 QUESTION: Final = struct.Struct("=dIQIQ")
 ANSWER: Final = struct.Struct("=iQ")
@@ -45,7 +45,7 @@ class Outcome(IntEnum):
 
 
 def start_compile_server() -> socket.socket:
-    """Fork a compile server, from a process with one thread. Returns what leads to it (`separate_compiler`)."""
+    """Fork a compile server, from a process with one thread. Returns what leads to it (`separate`)."""
     ours, theirs = socket.socketpair()
     # What both share is looked at by no collection, which would write to it.
     gc.freeze()

@@ -11,19 +11,19 @@ from functools import partial
 
 import wasmtime
 
-from edge_agent.enclave.abi import check_exports
-from edge_agent.enclave.bounded import Bounded
-from edge_agent.enclave.compiler import Compiler, compile_in_child, one_line
-from edge_agent.enclave.component import ComponentModule
-from edge_agent.enclave.engine import COMPONENT, component_engine, engine_fingerprint, hostile_safe_engine
-from edge_agent.enclave.faults import out_of_memory
-from edge_agent.enclave.idle import Idle
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module import Module
-from edge_agent.enclave.module_format import PAGE_BYTES, Interface, invalid, parse_interface
-from edge_agent.enclave.starting import Starter
-from edge_agent.enclave.wasi import Wasi
-from edge_agent.enclave.watchdog import Watchdog
+from edge_agent.enclave.compiling.compiler import Compiler, compile_in_child, one_line
+from edge_agent.enclave.compiling.engine import COMPONENT, component_engine, engine_fingerprint, hostile_safe_engine
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.module_format import PAGE_BYTES, Interface, invalid, parse_interface
+from edge_agent.enclave.running.abi import check_exports
+from edge_agent.enclave.running.bounded import Bounded
+from edge_agent.enclave.running.component import ComponentModule
+from edge_agent.enclave.running.faults import out_of_memory
+from edge_agent.enclave.running.idle import Idle
+from edge_agent.enclave.running.module import Module
+from edge_agent.enclave.running.starting import Starter
+from edge_agent.enclave.running.wasi import Wasi
+from edge_agent.enclave.running.watchdog import Watchdog
 
 __all__ = ["Limits", "Module", "Runtime", "engine_fingerprint"]
 

@@ -8,7 +8,7 @@ or drop a segment, or keeps a reference in a global, is not marked, and none of 
 import re
 from typing import Final
 
-from edge_agent.enclave.binary import (
+from edge_agent.enclave.rewriting.binary import (
     GLOBAL,
     GLOBALS,
     I64,

@@ -11,12 +11,12 @@ from typing import Final
 import wasmtime
 from wasmtime.component import U8, Component, Func, FuncType, Instance, Linker, ListType, ResultType, String
 
-from edge_agent.enclave.compiler import one_line
-from edge_agent.enclave.component_call import call_infer
-from edge_agent.enclave.faults import check_input, not_started, out_of_time, too_much_output, trapped
-from edge_agent.enclave.limits import MAX_TABLES, Limits
-from edge_agent.enclave.module_format import invalid
-from edge_agent.enclave.watchdog import Watchdog
+from edge_agent.enclave.compiling.compiler import one_line
+from edge_agent.enclave.compiling.limits import MAX_TABLES, Limits
+from edge_agent.enclave.rewriting.module_format import invalid
+from edge_agent.enclave.running.component_call import call_infer
+from edge_agent.enclave.running.faults import check_input, not_started, out_of_time, too_much_output, trapped
+from edge_agent.enclave.running.watchdog import Watchdog
 from protocol.errors import EnclaveError
 
 ENTRY: Final = "infer"
@@ -46,7 +46,7 @@ class ComponentModule:
             pass
 
     def run(self, data: bytes, log: bytearray | None = None) -> bytes:  # noqa: ARG002 - a component has no log
-        """One inference in a new instance: as `edge_agent.enclave.runtime.Module.run`."""
+        """One inference in a new instance: as `edge_agent.enclave.running.runtime.Module.run`."""
         check_input(data, self.limits)
         with self._infer() as (store, infer):
             return call_infer(infer, store, data, self.limits)

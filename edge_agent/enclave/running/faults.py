@@ -2,8 +2,8 @@
 
 import wasmtime
 
-from edge_agent.enclave.compiler import one_line
-from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.compiling.compiler import one_line
+from edge_agent.enclave.compiling.limits import Limits
 from protocol.errors import EnclaveError, Finding
 from schemas.reason import Reason
 

@@ -5,7 +5,7 @@ Taking one and putting it back needs no lock: a shelf is a list, of which one th
 
 import weakref
 
-from edge_agent.enclave.guest import Guest
+from edge_agent.enclave.running.guest import Guest
 
 Shelf = list[Guest]
 """The idle instances of one module: never more than ran at one time."""

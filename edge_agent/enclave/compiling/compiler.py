@@ -1,6 +1,6 @@
 """Compiling in a child process: a hostile module can cost minutes, gigabytes or a crash, but not the enclave's.
 
-`compile_in_child` starts one for each module, `compile_server` forks one for an enclave that starts no process, and
+`compile_in_child` starts one for each module, `server` forks one for an enclave that starts no process, and
 `compile_here` is for TEEs that know no processes.
 
 Cranelift's time grows with the square of some things: a valid module of one mebibyte can take it minutes, and the
@@ -17,10 +17,10 @@ from typing import Final
 
 import wasmtime
 
-from edge_agent.enclave.compile_child import REFUSED
-from edge_agent.enclave.engine import compiled
-from edge_agent.enclave.limits import Limits
-from edge_agent.enclave.module_format import invalid
+from edge_agent.enclave.compiling.child import REFUSED
+from edge_agent.enclave.compiling.engine import compiled
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.rewriting.module_format import invalid
 from protocol.errors import EnclaveError, Finding
 from schemas.reason import Reason
 
@@ -33,7 +33,7 @@ PYTHON_EXCEPTION: Final = 1
 # `-I` keeps the working directory and the environment from choosing what is imported; the path is the parent's.
 BOOTSTRAP: Final = (
     "import sys; sys.path[:] = sys.argv[4:]; "
-    "from edge_agent.enclave.compile_child import compile_standard_input; compile_standard_input(*sys.argv[1:4])"
+    "from edge_agent.enclave.compiling.child import compile_standard_input; compile_standard_input(*sys.argv[1:4])"
 )
 
 

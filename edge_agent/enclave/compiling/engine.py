@@ -11,7 +11,7 @@ from typing import Final
 import wasmtime
 from wasmtime.component import Component
 
-from edge_agent.enclave.features import (
+from edge_agent.enclave.compiling.features import (
     COMPONENT,
     COMPONENT_FEATURES,
     EMPTY_MODULE,
@@ -19,7 +19,7 @@ from edge_agent.enclave.features import (
     MAX_STACK_BYTES,
     PROBE,
 )
-from edge_agent.enclave.interruptible import UnknownCodeError, interruptible
+from edge_agent.enclave.rewriting.interruptible import UnknownCodeError, interruptible
 
 __all__ = [
     "COMPONENT",
@@ -62,7 +62,7 @@ def compiled(module: bytes, max_stack_bytes: int = MAX_STACK_BYTES) -> bytes:
     """Validate and compile; the result is for wasmtime's `deserialize` in this very enclave and nowhere else.
 
     Raises `wasmtime.WasmtimeError`. Time and memory are not bounded here, and a fault in the compiler ends the
-    process: see `edge_agent.enclave.compiler`.
+    process: see `edge_agent.enclave.compiling.compiler`.
     """
     # Anything else wasmtime-py would parse as WebAssembly text.
     if module.startswith(COMPONENT):

@@ -9,9 +9,9 @@ module that names constants they become calls of functions added here, which loo
 
 from typing import Final
 
-from edge_agent.enclave.additions import Additions
-from edge_agent.enclave.binary import EXPORTS, GLOBAL, GLOBALS, UnknownCodeError, exports_of, integer
-from edge_agent.enclave.restorable import I32, globals_of
+from edge_agent.enclave.rewriting.additions import Additions
+from edge_agent.enclave.rewriting.binary import EXPORTS, GLOBAL, GLOBALS, UnknownCodeError, exports_of, integer
+from edge_agent.enclave.rewriting.restorable import I32, globals_of
 
 CONSTANT_START: Final = "sealedge_constant_start"
 CONSTANT_END: Final = "sealedge_constant_end"

@@ -1,6 +1,6 @@
 """Functions that rewriting adds to a module, behind all of its own."""
 
-from edge_agent.enclave.binary import CODE, FUNCTIONS, IMPORTS, TYPES, count_of, counted, integer, sized
+from edge_agent.enclave.rewriting.binary import CODE, FUNCTIONS, IMPORTS, TYPES, count_of, counted, integer, sized
 
 
 class Additions:

@@ -12,8 +12,8 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime.component import Func
 
-from edge_agent.enclave.faults import too_much_output
-from edge_agent.enclave.limits import Limits
+from edge_agent.enclave.compiling.limits import Limits
+from edge_agent.enclave.running.faults import too_much_output
 from protocol.errors import EnclaveError
 from schemas.reason import Reason
 

@@ -1,0 +1,1 @@
+"""WebAssembly modules, read and rewritten before they run, so that the enclave can stop them and put them back."""
