@@ -22,7 +22,7 @@ from bench.report import write_report
 from bench.table import Row, read, show, write
 from broker.embedded import Embedded
 from sealedge.operations.demo.display import Display
-from sealedge.operations.demo.stage import demo_folder
+from sealedge.operations.demo.kept import demo_folder
 
 RUNS: Final = int(os.environ.get("BENCH_RUNS", "15"))
 REQUESTS: Final = int(os.environ.get("BENCH_REQUESTS", "200"))

@@ -32,8 +32,8 @@ def command(as_json: bool) -> int:
       SEALEDGE_TEE=tpm sealedge demo
     """
     from sealedge.operations.demo.display import Display  # noqa: PLC0415 - not for --help
+    from sealedge.operations.demo.kept import demo_folder  # noqa: PLC0415
     from sealedge.operations.demo.run import Demo  # noqa: PLC0415
-    from sealedge.operations.demo.stage import demo_folder  # noqa: PLC0415
 
     started = time.perf_counter()
     tee = _tee()

@@ -127,9 +127,3 @@ class Stage:
         path = self.directory / "publisher" / "model.json"
         path.write_text(json.dumps(description), "utf-8")
         return path
-
-
-def demo_folder() -> Path:
-    """Where the trained model is kept between runs, and what a TPM that was given must be known to hold."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sealedge" / "demo"

@@ -12,8 +12,8 @@ from typing import Final
 
 from edge_agent.attester.tpm_settings import DEFAULT_TCTI
 from schemas.kinds import Role
+from sealedge.operations.demo.kept import demo_folder
 from sealedge.operations.demo.software_tpm import SoftwareTpm
-from sealedge.operations.demo.stage import demo_folder
 from sealedge.operations.enrol import enrol_chips
 from sealedge.operations.fleet import Fleet
 from sealedge.operations.settings import AgentSettings
