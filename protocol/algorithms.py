@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 ESP256: Final = -9
 ED25519: Final = -19
 
+# Verifiable data structures (RFC 9942 §8.2.2.1)
+RFC9162_SHA256: Final = 1
+
 # Content encryption (RFC 9053 §4.1)
 A256GCM: Final = 3
 KEY_BYTES: Final = 32
@@ -37,6 +40,12 @@ class Header:
     TYP: Final = 16
     EK: Final = -4
     PSK_ID: Final = -5
+    VDS: Final = 395
+    """Verifiable data structure (RFC 9942 §2): which kind of tree a signed root is of."""
+
+    VDP: Final = 396
+    """Verifiable data structure proofs (RFC 9942 §2). They stand unprotected: they lead to what is signed, or not."""
+
     CREDENTIAL: Final = -70000
     """Private use: the signer's credential, a CWT that the authority signed. It may stand unprotected for that."""
 

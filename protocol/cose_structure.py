@@ -31,6 +31,7 @@ _KINDS: Final[dict[int, type]] = {
     Header.PARTIAL_IV: bytes,
     Header.TYP: str,
     Header.EK: bytes,
+    Header.VDS: int,
     Header.CREDENTIAL: bytes,
 }
 _STRUCTURE_PREFIX: Final = {context: cbor.encode([context, 0, 0])[:-2] for context in ("Encrypt0", "Encrypt")}

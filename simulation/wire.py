@@ -7,8 +7,10 @@ from typing import Final, TypeVar
 from protocol.cose import parse_encrypt0_untrusted, parse_encrypt_untrusted, parse_sign1_untrusted
 from protocol.errors import RemoteError
 from protocol.messages import decode_message_untrusted
+from protocol.receipts import signed_receipt_untrusted
 from schemas.base import Message
 from schemas.kinds import Kind
+from schemas.session import Receipt
 
 _SIGN1, _ENCRYPT0, _ENCRYPT = 0xD2, 0xD0, 0xD8
 """First bytes of the three envelopes (RFC 9052 §2)."""
@@ -86,6 +88,11 @@ def said(model: type[M], payload: bytes) -> M | None:
         return decode_message_untrusted(model, found.inside)
     except RemoteError:
         return None
+
+
+def said_receipt(document: bytes) -> Receipt:
+    """A receipt, unverified. Raises `RemoteError` where it is none."""
+    return decode_message_untrusted(Receipt, signed_receipt_untrusted(document)[0])
 
 
 def typ_of(payload: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from protocol.attestation import Passport
 from protocol.errors import AuthenticationError, Finding, UnexpectedError
 from protocol.messages import decode_message_untrusted, encode_message
-from protocol.receipts import check_commitment, open_receipt_untrusted
+from protocol.receipts import VerifiedRoots, check_commitment, open_receipt_untrusted
 from protocol.trust import Trust, check_times
 from schemas.kinds import Tier
 from schemas.reason import Reason
@@ -47,7 +47,7 @@ class ResultCheck:
 
     def __init__(self, trust: Trust, tiers: tuple[Tier, ...], policy: str) -> None:
         self._trust, self._tiers, self._policy = trust, tiers, policy
-        self._passports = ResultPassports(trust)
+        self._passports, self._roots = ResultPassports(trust), VerifiedRoots()
 
     def open_untrusted(self, plaintext: bytes, request: bytes, now: float) -> VerifiedResult:
         """Returns the verified result of `request`. It may be a repetition, or of an older version than one seen.
@@ -57,7 +57,7 @@ class ResultCheck:
         result = decode_message_untrusted(InferenceResult, plaintext)
         passport = self._passports.open_untrusted(result.attestation_result, now)
         passport.check_tier(self._tiers, self._policy)
-        receipt = open_receipt_untrusted(result.receipt, passport)
+        receipt = open_receipt_untrusted(result.receipt, passport, self._roots)
         for claim, found in (("result.request", result.request), ("receipt.request", receipt.request)):
             if found != request:
                 raise AuthenticationError(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from protocol.cose import parse_sign1_untrusted
 from protocol.messages import decode_message_untrusted
 from protocol.party import Event
+from protocol.receipts import signed_receipt_untrusted
 from schemas.session import Receipt, ReceiptBundle
 from sealedge.client.api import Consumer
 from sealedge.client.events import ResultReceived
@@ -48,7 +48,7 @@ def consume(
 def described(result: ReceivedResult) -> dict[str, Any]:
     """A verified result, for a line of JSON. `time` is the enclave's, out of the receipt."""
     bundle = decode_message_untrusted(ReceiptBundle, result.receipt)
-    receipt = decode_message_untrusted(Receipt, parse_sign1_untrusted(bundle.receipt).payload)
+    receipt = decode_message_untrusted(Receipt, signed_receipt_untrusted(bundle.receipt)[0])
     return {
         "request": result.request.hex(),
         "sender": result.sender,

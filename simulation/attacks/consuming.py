@@ -14,16 +14,16 @@ from protocol.cose import NO_BASE_IV, AeadKey, encrypt, parse_encrypt_untrusted
 from protocol.errors import RemoteError
 from protocol.messages import DOMAIN, decode_message_untrusted, digest, encode_message, message_aad
 from protocol.party import Publication
-from protocol.receipts import commitment, sign_receipt
+from protocol.receipts import commitment, sign_receipts
 from protocol.trust import confirmation
 from schemas.attestation import AttestationResult
 from schemas.kinds import Kind, Role
-from schemas.session import InferenceResult, Receipt
+from schemas.session import InferenceResult
 from simulation.acts import Doing
 from simulation.attacks.outsider import recorded
 from simulation.fleet import FLEET
 from simulation.plan import Act
-from simulation.wire import said, typ_of
+from simulation.wire import said, said_receipt, typ_of
 
 if TYPE_CHECKING:
     from simulation.fleet import Fleet
@@ -75,7 +75,10 @@ def forge(world: "World", act: Act) -> None:
         except RemoteError:
             return [publication]
         done.append(True)
-        forged = _FORGERIES[act.number % len(_FORGERIES)](world, opened, random)
+        forgery = _FORGERIES[act.number % len(_FORGERIES)]
+        forged = forgery(world, opened, random)
+        if forgery is _another_request:
+            return [publication, forged]
         return [forged, publication] if act.seconds else [forged]
 
     world.interceptors.append(swap)
@@ -113,29 +116,35 @@ def _another_exchange(world: "World", opened: Opened, random: Random) -> Publica
     return opened.forged(opened.result, random, random.choice(others) if others else random.randbytes(16))
 
 
+def _another_request(_world: "World", opened: Opened, random: Random) -> Publication:
+    """A request that nobody made, its receipt under a signature that held for the true one just before."""
+    request, output, salt = random.randbytes(16), random.randbytes(32), opened.result.salt
+    about = {"request": request, "output_commitment": commitment("output", salt, output)}
+    changed = {"request": request, "output": output, "receipt": _under_the_old_signature(opened, about)}
+    return opened.forged(opened.result.model_copy(update=changed), random, request)
+
+
 def _committed(opened: Opened, output: bytes, world: "World | None", document: bytes | None = None) -> InferenceResult:
     result = opened.result
-    known = said(Receipt, result.receipt)
-    if known is None:
-        return result
     about = {"output_commitment": commitment("output", result.salt, output)}
     if document is not None:
         about["attestation_result"] = digest(document)
-    receipt = known.model_copy(update=about)
     if world is None:
-        signed = _under_the_old_signature(result.receipt, receipt)
+        signed = _under_the_old_signature(opened, about)
     else:
-        signed = sign_receipt(receipt, world.fleet.holder(Role.SENSOR, "sensor-mallory").signing)
+        receipt = said_receipt(result.receipt).model_copy(update=about)
+        [signed] = sign_receipts([receipt], world.fleet.holder(Role.SENSOR, "sensor-mallory").signing)
     changed = {"output": output, "receipt": signed, "attestation_result": document or result.attestation_result}
     return result.model_copy(update=changed)
 
 
-def _under_the_old_signature(signed: bytes, receipt: Receipt) -> bytes:
-    """Same length, same places: the payload is replaced where it stands."""
-    old = said(Receipt, signed)
-    return signed if old is None else signed.replace(encode_message(old), encode_message(receipt))
+def _under_the_old_signature(opened: Opened, about: Mapping[str, bytes]) -> bytes:
+    """Same length, same place: the receipt is replaced where it stands, size, index, path and signature are not."""
+    signed = opened.result.receipt
+    old = said_receipt(signed)
+    return signed.replace(encode_message(old), encode_message(old.model_copy(update=about)))
 
 
-_FORGERIES = (_another_output, _another_receipt, _own_signature, _own_verifier, _another_exchange)
+_FORGERIES = (_another_output, _another_receipt, _own_signature, _own_verifier, _another_exchange, _another_request)
 
 ATTACKS: Final[Mapping[str, Doing]] = {"forge": forge}

@@ -122,11 +122,15 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "skip-the-receipt-s-signature",
         "P10",
         (
-            "protocol.receipts:open_receipt_untrusted",
-            "open_document_untrusted(Receipt, data, Kind.RECEIPT, passport.signing_key)",
-            "__import__('protocol.messages').messages.decode_message_untrusted(Receipt, "
-            "__import__('protocol.cose').cose.parse_sign1_untrusted(data).payload)",
+            "protocol.receipts:verified_receipt_untrusted",
+            "(roots or VerifiedRoots()).verify(signed, enclave)",
+            "pass",
         ),
+    ),
+    mutation(
+        "remember-a-signature-without-its-root",
+        "P10",
+        ("protocol.receipts:VerifiedRoots.verify", "signed.payload, signed.signature", "b'', signed.signature"),
     ),
     mutation(
         "skip-the-output-s-commitment",

@@ -59,7 +59,8 @@ def test_everything_that_is_said_is_of_the_grammar(monkeypatch: pytest.MonkeyPat
         check(rule, encoded)
     hashed = {"message-aad", "recipient-structure", "report-data-input", "session-key-info", "commitment-input"}
     sealed = {"inference-request", "inference-result", "session-open", "session-accept", "key-grant", "chunk-index"}
-    assert hashed | sealed | {"receipt", "receipt-bundle", "status"} <= {rule for rule, _ in plaintexts}
+    signed = {"receipt", "receipt-document", "receipt-bundle", "status"}
+    assert hashed | sealed | signed <= {rule for rule, _ in plaintexts}
 
 
 def test_what_is_retained_is_what_the_table_says() -> None:

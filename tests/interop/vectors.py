@@ -17,7 +17,7 @@ from protocol.cose import derive
 from protocol.envelope import Address, seal_message, sign_message
 from protocol.keys import KemPrivateKey, SigningKey
 from protocol.messages import DOMAIN, digest, encode_message
-from protocol.receipts import commitment, sign_receipts
+from protocol.receipts import commitment, sign_receipts, signed_receipt_untrusted
 from protocol.results import ResultSealer
 from protocol.trust import confirmation
 from schemas.attestation import (
@@ -90,6 +90,7 @@ def build() -> dict[str, Any]:
         "session": _session(),
         "messages": _messages(credentials, result),
         "receipt_bundle": encode_message(_bundle(result)).hex(),
+        "receipt_root": signed_receipt_untrusted(_signed(result))[1].payload.hex(),
     }
 
 
@@ -320,6 +321,11 @@ def appendix(vectors: dict[str, Any]) -> str:
         "salt": SALT.hex(),
         f"commitment to input {READING.hex()}": commitment("input", SALT, READING).hex(),
         f"commitment to output {OUTPUT.hex()}": commitment("output", SALT, OUTPUT).hex(),
+        "receipt": encode_message(_receipt(bytes.fromhex(vectors["attestation_result"]))).hex(),
+        "receipt, the second of three that are signed together": _signed(
+            bytes.fromhex(vectors["attestation_result"])
+        ).hex(),
+        "root of the three": vectors["receipt_root"],
         "session accept, sequence 0": messages["session-accept"]["payload"],
     }
     return "\n" + "\n".join(f"    {name}\n{_wrapped(value)}" for name, value in shown.items()) + "\n\n"

@@ -123,7 +123,7 @@ def _encoders() -> Iterator[tuple[str, Callable[[Any], str | None]]]:
     yield "protocol.channel", lambda _: "session-key-info"
     yield "protocol.results", lambda _: "result-info"
     yield "protocol.delivery", lambda _: "chunk-key-info"
-    yield "protocol.receipts", lambda _: "commitment-input"
+    yield "protocol.receipts", lambda value: "commitment-input" if isinstance(value, list) else "receipt-document"
 
 
 def record_plaintexts(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, bytes]]:

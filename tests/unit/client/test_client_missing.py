@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from edge_agent.enclave.repeating import LastResults
-from protocol.cose import parse_sign1_untrusted
 from protocol.errors import StoreError
 from protocol.messages import decode_message_untrusted
 from protocol.party import Delivery, Publication
+from protocol.receipts import signed_receipt_untrusted
 from schemas.kinds import Role
 from schemas.session import Receipt, ReceiptBundle
 from sealedge.client.consumer import ConsumerParty
@@ -55,7 +55,7 @@ def outputs(world: World) -> list[bytes]:
 
 def receipts(world: World) -> list[Receipt]:
     bundles = [decode_message_untrusted(ReceiptBundle, each.bundle) for each in world.events(Answered)]
-    return [decode_message_untrusted(Receipt, parse_sign1_untrusted(each.receipt).payload) for each in bundles]
+    return [decode_message_untrusted(Receipt, signed_receipt_untrusted(each.receipt)[0]) for each in bundles]
 
 
 def test_receipts_number_what_consumers_are_sent(world: World) -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.cose import parse_sign1_untrusted
 from protocol.errors import AppraisalError, AuthenticationError, ConfigurationError, RemoteError, SealedgeError
 from protocol.keys import SigningKey
 from protocol.messages import encode_message
+from protocol.receipts import signed_receipt_untrusted
 from schemas.kinds import Role
 from schemas.model import CarriedTensor, TensorSpec
 from schemas.session import ReceiptBundle
@@ -143,7 +143,7 @@ def test_what_is_revoked_since_does_not_hold_any_more(kind: str) -> None:
 
 
 def _signer(bundle: bytes) -> bytes:
-    return parse_sign1_untrusted(open_bundle(bundle, "b").receipt).kid
+    return signed_receipt_untrusted(open_bundle(bundle, "b").receipt)[1].kid
 
 
 @given(st.integers(0, len(BUNDLE) - 1), st.integers(1, 255), st.booleans())

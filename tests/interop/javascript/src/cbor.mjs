@@ -11,8 +11,8 @@ export function encode(value) {
   return bytes(encodeItem(value, cdeEncodeOptions));
 }
 
-// One item, in its one encoding, that takes up all of the bytes.
-export function decode(data, limit = 1 << 20) {
+// One item, in its one encoding, that takes up all of the bytes. Nil stands nowhere but where `nil` says so.
+export function decode(data, limit = 1 << 20, nil = false) {
   if (data.length > limit) {
     throw new Refused('oversized', `${data.length} bytes where ${limit} are allowed`);
   }
@@ -22,7 +22,7 @@ export function decode(data, limit = 1 << 20) {
   } catch (error) {
     throw new Refused('malformed', `not deterministic CBOR: ${error.message}`);
   }
-  check(value);
+  check(value, nil);
   if (!equal(encode(value), data)) {
     throw new Refused('malformed', 'not the deterministic encoding');
   }
@@ -75,22 +75,22 @@ export function isBytes(value, length) {
   return value instanceof Uint8Array && (length === undefined || value.length === length);
 }
 
-function check(value) {
+function check(value, nil) {
   if (value instanceof Tag) {
     if (!TAGS.has(Number(value.tag))) {
       throw new Refused('malformed', `the tag ${value.tag} is not accepted`);
     }
-    check(value.contents);
+    check(value.contents, nil);
   } else if (value instanceof Map) {
     value.forEach((item, key) => {
       if (!['number', 'bigint', 'string'].includes(typeof key)) {
         throw new Refused('malformed', 'a map key is neither an integer nor a string');
       }
-      check(item);
+      check(item, nil);
     });
   } else if (Array.isArray(value)) {
-    value.forEach(check);
-  } else if (!isBytes(value) && !['string', 'boolean', 'bigint'].includes(typeof value) && !Number.isInteger(value)) {
+    value.forEach(item => check(item, nil));
+  } else if (value === null ? !nil : !isBytes(value) && !['string', 'boolean', 'bigint'].includes(typeof value) && !Number.isInteger(value)) {
     throw new Refused('malformed', 'a value that messages do not have');
   }
 }

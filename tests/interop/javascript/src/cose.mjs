@@ -3,9 +3,11 @@
 import {randomBytes} from 'node:crypto';
 import {bytes, decode, decodeMap, encode, equal, isBytes, Tag} from './cbor.mjs';
 import {A256GCM, gcmOpen, gcmSeal, HPKE_3_KE, HPKE_XWING_KE, hpkeOpen, hpkeSeal, verifySignature} from './keys.mjs';
+import {parseProof} from './merkle.mjs';
 import {Refused} from './refused.mjs';
 
-const [ALG, KID, IV, PARTIAL_IV, TYP, EK, CREDENTIAL] = [1, 4, 5, 6, 16, -4, -70000];
+const [ALG, KID, IV, PARTIAL_IV, TYP, VDS, VDP, EK, CREDENTIAL] = [1, 4, 5, 6, 16, 395, 396, -4, -70000];
+const [RFC9162_SHA256, INCLUSION] = [1, -1];
 
 export function messageAad(typ, topic, sender, recipient, correlation) {
   return encode(['sealedge/1', typ, topic, sender, recipient, correlation]);
@@ -26,6 +28,22 @@ export function parseSign1(data, limit) {
     payload,
     signature,
   };
+}
+
+// A COSE Receipt of inclusion (RFC 9942, 5.2.1): a signature over the root that an entry and `proof` lead to.
+export function parseInclusion(data) {
+  const found = decode(data, 1024, true);
+  const [encoded, unprotected, payload, signature] = found instanceof Tag && Number(found.tag) === 18 ? found.contents : [];
+  const proofs = unprotected instanceof Map && unprotected.size === 1 ? unprotected.get(VDP) : undefined;
+  const list = proofs instanceof Map && proofs.size === 1 ? proofs.get(INCLUSION) : undefined;
+  if (!isBytes(encoded) || payload !== null || !Array.isArray(list) || list.length !== 1 || !isBytes(list[0])) {
+    throw new Refused('malformed', 'not a COSE Receipt with one inclusion proof');
+  }
+  const headers = header(encoded, [ALG, KID, TYP, VDS]);
+  if (headers.get(VDS) !== RFC9162_SHA256) {
+    throw new Refused('unsupported', 'another verifiable data structure');
+  }
+  return {protected: encoded, algorithm: headers.get(ALG), kid: headers.get(KID), typ: headers.get(TYP), proof: parseProof(list[0]), signature};
 }
 
 export function verify1(message, key, typ, aad = new Uint8Array(0)) {
@@ -147,7 +165,7 @@ function labels(map, required, optional = []) {
     if (![...required, ...optional].includes(label)) {
       throw new Refused('unsupported', `the COSE header parameter ${label} is not accepted here`);
     }
-    const fits = label === ALG ? Number.isInteger(value) : label === TYP ? typeof value === 'string' : isBytes(value);
+    const fits = [ALG, VDS].includes(label) ? Number.isInteger(value) : label === TYP ? typeof value === 'string' : isBytes(value);
     if (!fits) {
       throw new Refused('malformed', `the COSE header parameter ${label} has a wrong type`);
     }

@@ -1,9 +1,10 @@
 // Results and receipts (SPECIFICATION.md, 10): what a relying party checks before it believes an output.
 
-import {decodeMap, encode, fields} from './cbor.mjs';
-import {parseSign1, verify1} from './cose.mjs';
+import {decode, decodeMap, encode, fields, isBytes} from './cbor.mjs';
+import {parseInclusion, verify1} from './cose.mjs';
 import {sha256} from './keys.mjs';
 import {FIELDS, RECEIPT} from './kinds.mjs';
+import {rootOf} from './merkle.mjs';
 import {Refused} from './refused.mjs';
 import {checkTier, checkTimes, expect} from './trust.mjs';
 
@@ -23,7 +24,10 @@ export function openResult(plaintext, request, trust, tiers, now) {
 }
 
 export function openReceipt(data, passport) {
-  const receipt = fields(decodeMap(verify1(parseSign1(data), passport.signingKey, RECEIPT)), FIELDS.receipt);
+  const [entry, inclusion] = parts(data);
+  const {proof, ...message} = parseInclusion(inclusion);
+  verify1({...message, payload: rootOf(entry, proof)}, passport.signingKey, RECEIPT);
+  const receipt = fields(decodeMap(entry), FIELDS.receipt);
   expect('binding-mismatch', passport.fleet, receipt.fleet);
   expect('binding-mismatch', passport.agent, receipt.agent);
   expect('binding-mismatch', passport.tier, receipt.tier);
@@ -32,6 +36,14 @@ export function openReceipt(data, passport) {
     throw new Refused('lease-expired', "the receipt's time is outside the lease");
   }
   return receipt;
+}
+
+function parts(data) {
+  const found = decode(data);
+  if (!Array.isArray(found) || found.length !== 2 || !found.every(each => isBytes(each))) {
+    throw new Refused('malformed', 'a receipt is two byte strings');
+  }
+  return found;
 }
 
 export function commitment(what, salt, value) {
