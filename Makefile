@@ -10,7 +10,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage prove fuzz lint fix bench bench-models models simulate docs clean
+.PHONY: help demo test test-all coverage prove fuzz lint fix bench bench-models models simulate soak docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ bench-models: .venv/.models ## Measure compiled models, and write bench/models.j
 simulate: $(READY) ## Try a hostile world: SECONDS=60, or SEEDS=2000 FIRST=0, or MUTATIONS=1 to plant bugs
 	@$(PY) -m simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(MUTATIONS),--mutations) $(ARGS)
+
+soak: $(READY) ## Kill real processes under load for SECONDS=900, and write docs/soak.md
+	$(PY) -m soak --seconds $(or $(SECONDS),900) $(ARGS)
 
 models: .venv/.models ## Install the models and data that accuracy is measured with
 
