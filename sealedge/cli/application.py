@@ -24,6 +24,7 @@ DONE, UNFULFILLED, WRONG_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
 COMMANDS: Final[dict[str, str]] = {
     "demo": "Show everything at once on this machine.",
+    "attack": "Try every known attack, on the usual way and on sealedge.",
     "init": "Make a fleet: keys, credentials and settings of every party.",
     "enrol": "Add a party to a fleet.",
     "tee": "Enrol an agent's TPM: who its machine is, proven.",

@@ -1,0 +1,23 @@
+"""Every scenario, in the order in which they are played: what ruins something comes last."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from protocol.errors import ConfigurationError, Finding
+from sealedge.operations.attacks import eavesdropping, results
+from sealedge.operations.attacks.scenario import Scenario
+
+CATALOGUE: Final[Sequence[Scenario]] = (
+    *eavesdropping.SCENARIOS,
+    *results.SCENARIOS,
+)
+
+
+def chosen(words: Sequence[str]) -> list[Scenario]:
+    """The scenarios of these names or families; all without a word. Raises `ConfigurationError` for another word."""
+    known = {each.name for each in CATALOGUE} | {each.family for each in CATALOGUE}
+    for word in words:
+        if word not in known:
+            finding = Finding("--only", "a name or family of `sealedge attack --list`", repr(word)[:60])
+            raise ConfigurationError("there is no such attack", finding=finding)
+    return [each for each in CATALOGUE if not words or each.name in words or each.family in words]
