@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final, Self
 
-from bench.processes import enclave_of, family
+from bench.processes import family
 from soak.fleet import Program, environment
 from soak.ledger import Sent
 
@@ -96,9 +96,10 @@ class Processes:
                 stream.close()
 
     def kill(self, victim: str) -> None:
-        """As kill -9 does, a party or the agent's enclave; returns when it is gone."""
+        """As kill -9 does: a party, which is gone when this returns, or the agent's enclave, if it has one now."""
         if victim == "enclave":
-            os.kill(enclave_of(self._running["agent"].pid), signal.SIGKILL)
+            for pid in self.pids("enclave")[:1]:
+                os.kill(pid, signal.SIGKILL)
             return
         self._running[victim].kill()
         self._running[victim].wait()

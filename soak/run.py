@@ -22,6 +22,9 @@ RECOVERY_SECONDS: Final = 120.0
 LATE_SECONDS: Final = 100.0
 """How long the consumer is waited for at the end: agents say their last results again, and it tells what is missing."""
 
+AFTERWARDS_SECONDS: Final = 2.0
+"""When all has ended: what comes now is doubled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -136,6 +139,7 @@ class Soak:
         listen(self._plan.request_seconds + 30, lambda: not any(map(self._processes.is_running, SENSORS)))
         listen(1.0, lambda: not ledger.lost)
         listen(LATE_SECONDS, lambda: ledger.not_received <= self._watch.outcome.told_missing)
+        listen(AFTERWARDS_SECONDS)
 
 
 def _has_ended(thread: threading.Thread) -> bool:
