@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import ConfigurationError, Finding
-from sealedge.operations.attacks import eavesdropping, results
+from sealedge.operations.attacks import attestation, delivery, eavesdropping, results, theft
 from sealedge.operations.attacks.scenario import Scenario
 
 CATALOGUE: Final[Sequence[Scenario]] = (
     *eavesdropping.SCENARIOS,
     *results.SCENARIOS,
+    *theft.SCENARIOS,
+    *attestation.SCENARIOS,
+    *delivery.SCENARIOS,
 )
 
 

@@ -85,6 +85,11 @@ def expected(reading: bytes, mask: int) -> bytes:
     return bytes(byte ^ mask for byte in reading[: -MOST - 1 : -1])
 
 
+def compiled(module: bytes) -> bytes:
+    """The machine code of a module, as wasmtime with its defaults keeps it."""
+    return bytes(wasmtime.Module(wasmtime.Engine(), module).serialize())
+
+
 def hostile() -> bytes:
     """A module of a malicious publisher: it does what the first byte of its input says."""
     lines = LOG_BYTES // 2**14

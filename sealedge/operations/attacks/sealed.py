@@ -202,7 +202,10 @@ class Sealed:
             limits=LIMITS,
         )
         with ExitStack() as closing:
-            return package_model(self._publisher_settings(), path, description, closing, now=self.clock(), force=True)
+            settings = self._publisher_settings()
+            packaged = package_model(settings, path, description, closing, now=self.clock(), force=True)
+        self.version = packaged.manifest.version
+        return packaged
 
     def publish(self, module: bytes) -> PackagedModel:
         """Package a module, and let the publisher that runs say so."""
@@ -269,8 +272,9 @@ class Sealed:
         return self.broker.heard(mark, self.below)
 
     def recorded(self, topic: str, mark: int = 0) -> list[Publication]:
-        """What was said on a topic."""
-        return [each for each in self.broker.since(mark) if each.topic == topic and each.payload]
+        """What the fleet's own parties said on a topic."""
+        said = [each for each in self.broker.said[mark:] if each.client.startswith("sealedge-")]
+        return [each.publication for each in said if each.publication.topic == topic and each.publication.payload]
 
 
 def _attested_with_model(event: Event) -> bool:

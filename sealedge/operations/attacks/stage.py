@@ -15,6 +15,9 @@ MASK, FORGED_MASK = 0x5A, 0xA5
 """How the owner's model and the attacker's are told apart by what they answer."""
 
 
+SECRET_BYTES: Final = 16
+
+
 class Stage:
     """For a `with` block. `broker` is the URL of one that runs already (without TLS), or None for the embedded one."""
 
@@ -56,12 +59,13 @@ class Stage:
         with Sealed(self.broker, self.module, f"clinic-{self._fleets}") as found:
             yield found
 
+    def new_module(self) -> bytes:
+        """The owner's next version: the same weights and answers, and other bytes."""
+        return model(self.weights + os.urandom(SECRET_BYTES), MASK)
+
     def reading(self, length: int = 32) -> bytes:
         """A new reading that stands nowhere else. Its first byte asks a hostile module for nothing."""
         return b"\0" + os.urandom(length - 1)
-
-
-SECRET_BYTES: Final = 16
 
 
 def pieces(secret: bytes) -> list[bytes]:
