@@ -97,6 +97,7 @@ def _tell(checked: "CheckedReceipt") -> None:
         ("verifier", result.verifier),
         ("time", f"{moment}, by the enclave's clock"),
         ("sender", f"key {receipt.sender.hex()}"),
+        ("signed", f"under the root {checked.root.hex()}"),
         *([] if receipt.carried is None else [("step", f"{receipt.carried.step}, since the state was zeros")]),
         *([] if receipt.delivered is None else [("number", f"{receipt.delivered}, of its session's results from 0")]),
         ("content", " and ".join(checked.contents) + " shown to be the ones" if checked.contents else "not shown"),

@@ -16,7 +16,7 @@ from protocol.envelope import open_document_untrusted, signer_credential_untrust
 from protocol.errors import AppraisalError, AuthenticationError, ConfigurationError, Finding, RemoteError
 from protocol.keys import KemPublicKey, VerifyingKey
 from protocol.messages import decode_message_untrusted, digest
-from protocol.receipts import check_commitment, open_receipt_untrusted
+from protocol.receipts import check_commitment, open_receipt_untrusted, signed_receipt_untrusted
 from protocol.trust import Trust
 from schemas.attestation import AFFIRMING, EAR_PROFILE, AttestationResult, Credential
 from schemas.kinds import Kind
@@ -37,9 +37,13 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True)
 class CheckedReceipt:
-    """A receipt that holds. `contents` says which of input, output and state were shown to be the ones committed to."""
+    """A receipt that holds. `contents` says which of input, output and state were shown to be the ones committed to.
+
+    `root` is what the enclave signed: receipts that were ready together have it in common.
+    """
 
     receipt: Receipt
+    root: bytes
     result: AttestationResult
     contents: tuple[str, ...]
 
@@ -58,6 +62,7 @@ class CheckedReceipt:
             "time": receipt.time,
             **({} if receipt.carried is None else {"step": receipt.carried.step}),
             **({} if receipt.delivered is None else {"delivered": receipt.delivered}),
+            "root": self.root.hex(),
             "verifier": result.verifier,
             "measurement": result.measurement.hex(),
             "lease_from": result.issued,
@@ -88,7 +93,8 @@ def check_bundle(bundle: ReceiptBundle, anchors: Anchors, contents: Mapping[str,
         raise ConfigurationError("this bundle has no salt: it proves nothing of the content")
     for what, value in contents.items():
         check_commitment(what, bundle.salt or b"", value, _committed(receipt, what))
-    return CheckedReceipt(receipt, passport.result, tuple(contents))
+    root = signed_receipt_untrusted(bundle.receipt)[1].payload
+    return CheckedReceipt(receipt, root, passport.result, tuple(contents))
 
 
 def _committed(receipt: Receipt, what: str) -> bytes:

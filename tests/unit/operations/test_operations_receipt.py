@@ -45,6 +45,7 @@ def test_one_key_alone_is_enough(anchors: Anchors) -> None:
     checked = check_bundle(open_bundle(BUNDLE, "bundle"), anchors, {}, START + 100)
     assert (checked.receipt.model, checked.receipt.agent, checked.receipt.tier) == (MODEL, "agent-1", "simulated")
     assert checked.summary()["contents_checked"] == []
+    assert checked.summary()["root"] == signed_receipt_untrusted(open_bundle(BUNDLE, "b").receipt)[1].payload.hex()
 
 
 def test_input_and_output_are_shown_to_be_the_ones() -> None:
