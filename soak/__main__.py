@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         fleet, readings = _made(Path(folder), plan, asked.seed)
         outcome = Soak(fleet, plan, readings, _say).run()
     about = {
-        "command": f"make soak SECONDS={asked.seconds:g}",
+        "command": _command(asked),
         "begun": f"{begun:%Y-%m-%d %H:%M} UTC",
         "note": asked.note,
         "machine": {**machine_of(load, PACKAGES), "broker": broker_version("mosquitto")},
@@ -73,6 +73,14 @@ def _plan(asked: argparse.Namespace) -> Plan:
     quiet = asked.seconds / 2 if asked.quiet is None else asked.quiet
     rates = {STEADY: asked.rate * 2 / 3, SINGLE: asked.rate / 3}
     return Plan(max(0.0, asked.seconds - quiet), quiet, asked.interval, rates, asked.wait)
+
+
+def _command(asked: argparse.Namespace) -> str:
+    """What to type for such a run again."""
+    usual = _parser()
+    told = {name: getattr(asked, name) for name in ("quiet", "interval", "rate", "wait", "seed")}
+    other = [f"--{name} {value:g}" for name, value in told.items() if value != usual.get_default(name)]
+    return f"make soak SECONDS={asked.seconds:g}" + (f' ARGS="{" ".join(other)}"' if other else "")
 
 
 def _made(folder: Path, plan: Plan, seed: int) -> tuple[Fleet, list[Reading]]:

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any, Final
 
+from edge_agent.enclave.configuration import EnclaveLimits
+from sealedge.client.consumer import SEEN
 from soak.growth import Sample
 from soak.growth import shown as growth_shown
 from soak.run import Plan
@@ -41,10 +43,13 @@ another; the broker: its port is open). *Answers*: every sensor has an answer to
 kill.
 """
 
-GROWTH_WORDS: Final = """\
+GROWTH_WORDS: Final = f"""\
 Anonymous memory (what no file stands behind) in the time after the kills, without its first third: its beginning and
 end, and a line by least squares with its standard error. Descriptors and threads: at the beginning and the end of the
 same time, and the most in the whole run. The enclave's row is that of its process and of the one that compiles.
+
+What is kept so that nothing is done twice takes room first, and is bounded: {EnclaveLimits().cached_replies:,} answers
+of a session, and of a sender's one-shots, in the enclave; {SEEN:,} results at the consumer.
 """
 
 NOTHING: Final = "none"
