@@ -58,7 +58,8 @@ class Fleet:
         self._shorten_leases()
         if os.geteuid() == 0:
             # The folder is its owner's alone, and a mosquitto that root starts would become another.
-            _edit(self.folder / "broker" / "mosquitto.conf", "", "user root\n")
+            configured = self.folder / "broker" / "mosquitto.conf"
+            configured.write_text(f"user root\n{configured.read_text('utf-8')}", "utf-8")
         tensors = {"inputs": self._model.inputs, "outputs": self._model.outputs}
         said = {name: [each.model_dump(exclude_none=True) for each in specs] for name, specs in tensors.items()}
         self.description.write_text(json.dumps({"name": MODEL, **said, "tiers": ["simulated"], "limits": LIMITS}))
@@ -93,7 +94,11 @@ class Fleet:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _shorten_leases(self) -> None:
-        _edit(self.folder / "verifier" / "policy.toml", "lease_seconds = 300", f"lease_seconds = {LEASE_SECONDS}")
+        policy = self.folder / "verifier" / "policy.toml"
+        text, usual = policy.read_text("utf-8"), "\nlease_seconds = 300\n"
+        if usual not in text:
+            raise ConfigurationError("policy.toml names another lease than this shortens")
+        policy.write_text(text.replace(usual, f"\nlease_seconds = {LEASE_SECONDS}\n"), "utf-8")
         with (self.folder / "publisher" / "publisher.toml").open("a") as settings:
             settings.write(f"\n[release]\nkey_lease_seconds = {LEASE_SECONDS}\n")
 
@@ -111,13 +116,6 @@ def environment() -> dict[str, str]:
     """Of every process: this very checkout, and bytecode kept, without which each start compiles everything anew."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-
-
-def _edit(path: Path, before: str, after: str) -> None:
-    text = path.read_text("utf-8")
-    if before not in text:
-        raise ConfigurationError(f"{path.name} has no line {before!r}")
-    path.write_text(text.replace(before, after, 1), "utf-8")
 
 
 def _free_port() -> int:

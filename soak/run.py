@@ -22,6 +22,9 @@ RECOVERY_SECONDS: Final = 120.0
 LATE_SECONDS: Final = 100.0
 """How long the consumer is waited for at the end: agents say their last results again, and it tells what is missing."""
 
+HEARD_SECONDS: Final = 30.0
+"""How long it may take until all that sensors said before they ended is taken in."""
+
 AFTERWARDS_SECONDS: Final = 2.0
 """When all has ended: what comes now is doubled."""
 
@@ -44,9 +47,11 @@ class Plan:
 
 
 class Soak:
-    """`run` plays it once over a fleet that was created. `readings` are dealt to the sensors in turn."""
+    """`run` plays it once over a fleet that was created. `readings` are each sensor's own."""
 
-    def __init__(self, fleet: Fleet, plan: Plan, readings: Sequence[Reading], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, plan: Plan, readings: Mapping[str, Sequence[Reading]], say: Callable[[str], None]
+    ) -> None:
         self._fleet, self._plan, self._readings, self._say = fleet, plan, readings, say
         self._processes = Processes(fleet.programs())
         self._watch = Watch(self._processes, plan.sample_seconds)
@@ -54,7 +59,7 @@ class Soak:
         self._is_over = threading.Event()
 
     def run(self) -> Outcome:
-        """Play it. Raises `TransportError` where the fleet does not come up."""
+        """Play it. Raises `TransportError` where the fleet does not come up, or answers nothing."""
         outcome = self._watch.outcome
         with self._processes:
             self._start_service()
@@ -82,12 +87,14 @@ class Soak:
             raise TransportError("mosquitto does not listen")
 
     def _start_load(self) -> None:
-        for number, sensor in enumerate(SENSORS):
+        for sensor in SENSORS:
             self._processes.start(sensor)
-            feeder = threading.Thread(target=self._feed, args=(sensor, self._readings[number :: len(SENSORS)]))
+            feeder = threading.Thread(target=self._feed, args=(sensor, self._readings[sensor]))
             feeder.daemon = True
             feeder.start()
             self._feeders[sensor] = feeder
+        if not self._watch.listen(START_SECONDS, lambda: self._watch.answered >= set(SENSORS)):
+            raise TransportError("not every sensor is answered")
 
     def _feed(self, sensor: str, readings: Iterable[Reading]) -> None:
         """In a thread of its own: readings at the sensor's rate, fewer where it takes no more."""
@@ -137,7 +144,7 @@ class Soak:
             listen(self._plan.request_seconds, partial(_has_ended, feeder))
             self._processes.end_of_feed(sensor)
         listen(self._plan.request_seconds + 30, lambda: not any(map(self._processes.is_running, SENSORS)))
-        listen(1.0, lambda: not ledger.lost)
+        listen(HEARD_SECONDS, lambda: not ledger.lost)
         listen(LATE_SECONDS, lambda: ledger.not_received <= self._watch.outcome.told_missing)
         listen(AFTERWARDS_SECONDS)
 

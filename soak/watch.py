@@ -40,11 +40,15 @@ class Outcome:
 
 
 class Watch:
-    """Takes in what `processes` say. `attested` is whether the agent was attested with a model, once."""
+    """Takes in what `processes` say.
+
+    `attested`: the agent was attested with a model, once. `answered`: the sensors that were answered, once.
+    """
 
     def __init__(self, processes: Processes, sample_seconds: float) -> None:
         self.outcome = Outcome()
         self.attested = False
+        self.answered: set[str] = set()
         self._processes, self._sample_seconds = processes, sample_seconds
         self._sample_at = 0.0
         self._down: str | None = None
@@ -99,6 +103,7 @@ class Watch:
             return
         self.outcome.waits.append(said.at - sent.at)
         if said.line["status"] == "answered":
+            self.answered.add(said.party)
             for wound in self.outcome.wounds[-1:]:
                 wound.see_answer(said.party, sent.at, said.at)
 

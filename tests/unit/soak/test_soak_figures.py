@@ -90,7 +90,7 @@ def test_kills_are_told_by_victim() -> None:
     assert rows["agent"]["back"] == {"median_seconds": None, "longest_seconds": None}
 
 
-def test_no_two_readings_have_one_output_and_every_sensor_gets_bad_ones() -> None:
+def test_no_two_readings_have_one_output_and_bad_ones_have_none() -> None:
     rng = np.random.default_rng(0)
     patients = Patients(rng.random((40, 30), dtype=np.float32), np.arange(40) % 2)
 
@@ -104,7 +104,6 @@ def test_no_two_readings_have_one_output_and_every_sensor_gets_bad_ones() -> Non
     assert len(set(outputs)) == len(outputs) == 200 - 200 // BAD_EVERY
     for line, output in found:
         assert (output is None) == (float("inf") in json.loads(line))
-    assert {number % 2 for number, (_, output) in enumerate(found) if output is None} == {0, 1}
 
 
 def test_a_reading_is_told_with_its_own_output() -> None:
