@@ -63,7 +63,10 @@ class Opened:
 
 
 def forge(world: "World", act: Act) -> None:
-    """The next result on its way is taken, and a forged one delivered; then the true one, if it is still wanted."""
+    """The next result on its way is taken, and a forged one delivered; then the true one, if it is still wanted.
+
+    After the true one comes another under its signature, which whoever verified it remembers.
+    """
     random = Random(act.number)
     done: list[bool] = []
 
@@ -75,11 +78,8 @@ def forge(world: "World", act: Act) -> None:
         except RemoteError:
             return [publication]
         done.append(True)
-        forgery = _FORGERIES[act.number % len(_FORGERIES)]
-        forged = forgery(world, opened, random)
-        if forgery is _another_request:
-            return [publication, forged]
-        return [forged, publication] if act.seconds else [forged]
+        forged = _FORGERIES[act.number % len(_FORGERIES)](world, opened, random)
+        return [forged, publication, _another_request(opened, random)] if act.seconds else [forged]
 
     world.interceptors.append(swap)
 
@@ -116,8 +116,8 @@ def _another_exchange(world: "World", opened: Opened, random: Random) -> Publica
     return opened.forged(opened.result, random, random.choice(others) if others else random.randbytes(16))
 
 
-def _another_request(_world: "World", opened: Opened, random: Random) -> Publication:
-    """A request that nobody made, its receipt under a signature that held for the true one just before."""
+def _another_request(opened: Opened, random: Random) -> Publication:
+    """A request that nobody made, its receipt under the true one's signature."""
     request, output, salt = random.randbytes(16), random.randbytes(32), opened.result.salt
     about = {"request": request, "output_commitment": commitment("output", salt, output)}
     changed = {"request": request, "output": output, "receipt": _under_the_old_signature(opened, about)}
@@ -145,6 +145,6 @@ def _under_the_old_signature(opened: Opened, about: Mapping[str, bytes]) -> byte
     return signed.replace(encode_message(old), encode_message(old.model_copy(update=about)))
 
 
-_FORGERIES = (_another_output, _another_receipt, _own_signature, _own_verifier, _another_exchange, _another_request)
+_FORGERIES = (_another_output, _another_receipt, _own_signature, _own_verifier, _another_exchange)
 
 ATTACKS: Final[Mapping[str, Doing]] = {"forge": forge}
