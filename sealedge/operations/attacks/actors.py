@@ -174,9 +174,9 @@ class Attacker(Actor):
         """Publish."""
         self.do(lambda _party, _now: publications)
 
-    def heard(self) -> list[Heard]:
-        """All that it was told so far."""
-        return [event for event in self.since(0) if isinstance(event, Heard)]
+    def heard(self, mark: int = 0) -> list[Heard]:
+        """All that it was told after a mark."""
+        return [event for event in self.since(mark) if isinstance(event, Heard)]
 
     def hear(
         self, wanted: Callable[[Delivery], bool], mark: int = 0, seconds: float = ANSWER_SECONDS

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import ConfigurationError, Finding
-from sealedge.operations.attacks import attestation, delivery, eavesdropping, results, theft
+from sealedge.operations.attacks import (
+    attestation,
+    delivery,
+    eavesdropping,
+    hostile_modules,
+    replaying,
+    results,
+    sensing,
+    standing,
+    tenants,
+    theft,
+)
 from sealedge.operations.attacks.scenario import Scenario
 
 CATALOGUE: Final[Sequence[Scenario]] = (
@@ -12,6 +23,11 @@ CATALOGUE: Final[Sequence[Scenario]] = (
     *results.SCENARIOS,
     *theft.SCENARIOS,
     *attestation.SCENARIOS,
+    *replaying.SCENARIOS,
+    *sensing.SCENARIOS,
+    *tenants.SCENARIOS,
+    *hostile_modules.SCENARIOS,
+    *standing.SCENARIOS,
     *delivery.SCENARIOS,
 )
 

@@ -39,7 +39,8 @@ def _answers_forged(stage: Stage, ask: Callable[[bytes], bytes | None]) -> bool:
 # Before
 
 
-def _said_by_broker_before(stage: Stage) -> Verdict:
+def said_by_broker_before(stage: Stage) -> Verdict:
+    """Somebody who is not the publisher says a model."""
     usual = stage.usual
     usual.installed([usual.offer(_forged_module(stage), usual.version + 1)], stage.broker.voice)
     won = _answers_forged(stage, usual.output)
@@ -215,7 +216,7 @@ SCENARIOS: Final = (
         ("P2",),
         Attacker.BROKER,
         "have another module loaded",
-        _said_by_broker_before,
+        said_by_broker_before,
         _tampered_chunk,
     ),
     Scenario(
@@ -224,7 +225,7 @@ SCENARIOS: Final = (
         ("P2",),
         Attacker.BROKER,
         "have another module announced",
-        _said_by_broker_before,
+        said_by_broker_before,
         _bent_manifest,
     ),
     Scenario(
@@ -233,7 +234,7 @@ SCENARIOS: Final = (
         ("P2", "P8"),
         Attacker.PUBLISHER,
         "replace another publisher's model",
-        _said_by_broker_before,
+        said_by_broker_before,
         _forged_manifest,
     ),
     Scenario(

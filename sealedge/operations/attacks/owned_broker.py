@@ -116,6 +116,16 @@ class OwnedBroker:
         ]
         return b"\xff\0\xff".join(part for each in parts for part in each)
 
+    @staticmethod
+    def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+        """Wait until something holds; whether it did in time."""
+        over = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > over:
+                return False
+            time.sleep(0.01)
+        return True
+
     @contextmanager
     def bending(self, bend: Bend) -> Iterator[None]:
         """Let `bend` decide what clients are told. It is called in the broker's own thread."""

@@ -48,7 +48,7 @@ class Sealed:
 
     def __init__(self, broker: OwnedBroker, module: bytes, name: str = "clinic") -> None:
         self.broker, self.module, self.name = broker, module, name
-        self.clock = ShiftedClock()
+        self.clock, self.host_clock = ShiftedClock(), ShiftedClock()
         self.topics = FleetTopics(name)
         self.below = self.topics.everything.removesuffix("#")
         self._closing = ExitStack()
@@ -92,8 +92,13 @@ class Sealed:
     def begin(self, name: str) -> Actor:
         """A party that is not yet started: verifier, publisher, agent, sensor, consumer."""
         builder: Callable[[ExitStack], Party] = getattr(self, f"_{name}")
-        found = self._actors[name] = Actor(builder, self.broker.account(f"{self.name}-{name}"), self.clock)
+        clock = self._host_time if name == "agent" else self.clock
+        found = self._actors[name] = Actor(builder, self.broker.account(f"{self.name}-{name}"), clock)
         return found
+
+    def _host_time(self) -> float:
+        """What the agent's host tells its enclave: the time, unless it lies (`host_clock`)."""
+        return self.clock() + self.host_clock.ahead
 
     def start(self, name: str) -> Actor:
         """Start a party: the first time, or anew with what it has on its disk."""

@@ -22,7 +22,7 @@ STOP_SECONDS: Final = 2.0
 class Usual:
     """The usual way with one sensor, one consumer, one publisher and one agent, for a `with` block."""
 
-    sensor_client = "usual-sensor"
+    agent_client = "usual-agent"
 
     def __init__(self, broker: OwnedBroker, module: bytes) -> None:
         self.broker, self.module, self.version = broker, module, 0
@@ -61,6 +61,11 @@ class Usual:
     def log(self) -> Path:
         """What the agent, and with it the module, writes to standard output."""
         return self.broker.folder / "usual-agent.log"
+
+    def restart_agent(self) -> None:
+        """End it, whatever it is at, and start it."""
+        self.stop_agent(kill=True)
+        self.start_agent()
 
     def start_agent(self) -> None:
         """Start it, and wait until it says which module it has."""
@@ -121,6 +126,17 @@ class Usual:
         """What the sensor is handed for a reading."""
         found = self.ask(reading, seconds)
         return None if found is None or "result" not in found else bytes.fromhex(found["result"])
+
+    def results(self, mark: int) -> list[bytes]:
+        """What the consumer was told after a mark."""
+        return [event.delivery.payload for event in self.consumer.heard(mark)]
+
+    def settle(self) -> None:
+        """Wait until the consumer was told of all that was asked so far."""
+        request, mark = self.request(b"\0" + os.urandom(31)), self.consumer.mark()
+        self.sensor.say(request)
+        name = (request.correlation or b"").hex()
+        self.consumer.hear(lambda each: self._id(each) == name, mark)
 
     def answer(self, name: bytes, mark: int, seconds: float = ANSWER_SECONDS) -> dict[str, Any] | None:
         """What the sensor takes for the answer to its request."""

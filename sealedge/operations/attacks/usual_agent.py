@@ -38,7 +38,7 @@ class Module:
         self._store.set_wasi(wasi)
         exports: Any = linker.instantiate(self._store, module).exports(self._store)
         self._memory, self._entry = exports["memory"], exports["perform_inference"]
-        self._at = self._memory.grow(self._store, 2) * 65_536
+        self._at = self._memory.grow(self._store, 4) * 65_536
 
     def run(self, reading: bytes) -> bytes:
         """One inference. Raises wasmtime's errors for a trap."""
