@@ -265,7 +265,7 @@ SCENARIOS: Final = (
         "downgrade-to-simulation", ("P6",), "have a sensor that wants hardware accept less", _sensor_wants_hardware
     ),
     _scenario("downgrade-algorithm", ("P2",), "have an algorithm accepted that nobody offers", _old_algorithm),
-    _scenario("forged-result", ("P2", "P3"), "say as a sensor who is attested", _forged_result),
-    _scenario("stale-result", ("P8",), "have an attestation result taken that was replaced", _stale_result),
+    _scenario("forged-attestation-result", ("P2", "P3"), "say as a sensor who is attested", _forged_result),
+    _scenario("stale-attestation-result", ("P8",), "have an attestation result taken that was replaced", _stale_result),
     _scenario("forged-challenge", ("P2",), "have the enclave show evidence to a sensor", _forged_challenge),
 )

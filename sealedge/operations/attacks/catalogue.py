@@ -27,8 +27,8 @@ CATALOGUE: Final[Sequence[Scenario]] = (
     *sensing.SCENARIOS,
     *tenants.SCENARIOS,
     *hostile_modules.SCENARIOS,
-    *standing.SCENARIOS,
     *delivery.SCENARIOS,
+    *standing.SCENARIOS,
 )
 
 

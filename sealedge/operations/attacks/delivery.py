@@ -256,7 +256,7 @@ SCENARIOS: Final = (
         _substituted_key,
     ),
     Scenario(
-        "foreign-key",
+        "forged-grant",
         FAMILY,
         ("P2", "P5"),
         Attacker.PUBLISHER,

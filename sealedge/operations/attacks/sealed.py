@@ -196,8 +196,8 @@ class Sealed:
 
     def package(self, module: bytes) -> PackagedModel:
         """The publisher packages a module as the newest version."""
-        path = self.broker.folder / "module.wasm"
-        path.write_bytes(module)
+        self.packaged = self.broker.folder / f"{self.name}.wasm"
+        self.packaged.write_bytes(module)
         tensor = TensorSpec(name="in", dtype="uint8", shape=(8,))
         description = ModelDescription(
             name=MODEL,
@@ -208,7 +208,7 @@ class Sealed:
         )
         with ExitStack() as closing:
             settings = self._publisher_settings()
-            packaged = package_model(settings, path, description, closing, now=self.clock(), force=True)
+            packaged = package_model(settings, self.packaged, description, closing, now=self.clock(), force=True)
         self.version = packaged.manifest.version
         return packaged
 

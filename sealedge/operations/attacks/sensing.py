@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from broker.notes import Note
 from protocol.channel import Channel
 from protocol.party import Publication
 from schemas.kinds import Role
 from sealedge.operations.attacks.actors import Attacker as Client
+from sealedge.operations.attacks.actors import is_noted
 from sealedge.operations.attacks.insiders import HostileSession, Insider
 from sealedge.operations.attacks.modules import expected
 from sealedge.operations.attacks.replaying import duplicates_before
@@ -25,6 +27,8 @@ DAY: Final = 86_400
 FLOOD: Final = 400
 MANY_SESSIONS: Final = 20
 NESTED: Final = 5000
+JUMP: Final = 2**39
+OVERSIZED: Final = 3 * 2**19
 
 
 def _asked_by_anybody_before(stage: Stage) -> Verdict:
@@ -167,6 +171,46 @@ def _nested_now(stage: Stage) -> Verdict:
     return _flooded(stage, lambda _number: b"\x81" * NESTED + b"\0", False)
 
 
+def _oversized(stage: Stage, *, before: bool) -> Verdict:
+    """Messages that are larger than any party takes; then an honest sensor asks."""
+    reading = stage.reading()
+    topic = REQUEST if before else stage.sealed.topics.session(AGENT)
+    agent = stage.sealed["agent"]
+    mark = agent.mark()
+    with Client(stage.broker.account("flooding")) as client:
+        client.say(*(Publication(topic, bytes(OVERSIZED)) for _ in range(3)))
+        output = stage.usual.output(reading) if before else stage.sealed.output(reading)
+    noted = before or agent.wait(lambda event: is_noted(event, Note.DELIVERY_OVERSIZED), mark, 2.0)
+    return judged(
+        output != expected(reading, MASK), "an honest sensor was not answered", "oversized" if noted else None
+    )
+
+
+def _oversized_before(stage: Stage) -> Verdict:
+    return _oversized(stage, before=True)
+
+
+def _oversized_now(stage: Stage) -> Verdict:
+    return _oversized(stage, before=False)
+
+
+def _sequence_jump(stage: Stage) -> Verdict:
+    """Mallory's counter jumps ahead, which shuts her own window: the numbers that she left out are refused."""
+    fleet, reading = stage.sealed, stage.reading()
+
+    def act(_mallory: Insider, session: HostileSession) -> str | None:
+        session.open()
+        session.channel.next_sequence = JUMP
+        session.say(session.request(session.reading(stage.reading())))
+        session.channel = Channel.of_sensor(session.terms["session"], session.terms["secret"])
+        session.channel.next_sequence = 1
+        return session.say(session.request(session.reading(stage.reading())))
+
+    found = _bent(stage, act)
+    served = fleet.output(reading) == expected(reading, MASK)
+    return judged(not served, "another sensor was shut out", found.by, "her own session alone is shut")
+
+
 def _other_encoding(stage: Stage) -> Verdict:
     """A genuine opening whose outermost array has a longer head than it needs: the same CBOR to a lax reader."""
 
@@ -182,7 +226,7 @@ def _json_before(_stage: Stage) -> Verdict:
 
 
 def _no_session_before(_stage: Stage) -> Verdict:
-    return not_applicable("there are no sessions to run out of")
+    return not_applicable("there are no sessions, and nothing is counted")
 
 
 def _scenario(name: str, properties: tuple[str, ...], goal: str, before: Attack, now: Attack) -> Scenario:
@@ -215,4 +259,6 @@ SCENARIOS: Final = (
     _scenario("garbage", ("P12", "P14"), "keep the agent from serving others", _garbage_before, _garbage_now),
     _scenario("nested", ("P14",), "break the parser with depth", _nested_before, _nested_now),
     _scenario("other-encoding", ("P14",), "have two encodings of one message taken", _json_before, _other_encoding),
+    _scenario("sequence-jump", ("P7", "P12"), "shut others out with a high number", _no_session_before, _sequence_jump),
+    _scenario("oversized", ("P14",), "keep the agent busy with large messages", _oversized_before, _oversized_now),
 )
