@@ -76,24 +76,27 @@ INLINE void pack_kernels(int16_t *panels, const uint8_t *from, int columns, int 
         }
 }
 
-/* One group of one image. `gathered` holds four rows, each as long as packing reads them. */
+/* Rows that are gathered before they are packed: what is read soon after parts of it were written has to wait. */
+enum { GATHERED = 32 };
+
+/* One group of one image. `gathered` holds GATHERED rows, each as long as packing reads them. */
 INLINE void quantised_convolution(const uint8_t *image, int zero, const uint8_t *b, int right_zero, void *out,
                                   Product p, Window w, Columns by, int16_t *packed, int16_t *wide,
                                   uint8_t *gathered) {
     OPAQUE(b);
     by = unseen(by);
     const int full = 2 * panel_pairs(p.inner);
-    const uint8_t *rows[LEFT];
-    for (int i = 0; i < LEFT; i++) {
-        rows[i] = gathered + i * full;
-        fill_bytes(gathered + i * full, (uint8_t)zero, full);
-    }
+    fill_bytes(gathered, (uint8_t)zero, GATHERED * full);
     for (int first = 0; first < p.rows; first += p.block) {
         int count = p.rows - first < p.block ? p.rows - first : p.block;
-        for (int row = 0; row < count; row += LEFT) {
-            for (int i = 0; i < LEFT && row + i < count; i++)
-                gather(gathered + i * full, image, w, first + row + i, (uint8_t)zero);
-            pack_rows(packed + row * full, rows, full, p.left_signed, zero, p.deep);
+        for (int from = 0; from < count; from += GATHERED) {
+            for (int i = 0; i < GATHERED && from + i < count; i++)
+                gather(gathered + i * full, image, w, first + from + i, (uint8_t)zero);
+            for (int row = 0; row < GATHERED && from + row < count; row += LEFT) {
+                const uint8_t *rows[LEFT];
+                for (int i = 0; i < LEFT; i++) rows[i] = gathered + (row + i) * full;
+                pack_rows(packed + (from + row) * row_width(p), rows, full, p, zero);
+            }
         }
         packed_rows(packed, first, count, b, right_zero, out, p, by, wide);
     }

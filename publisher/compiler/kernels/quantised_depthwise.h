@@ -7,23 +7,33 @@
 
 #include "quantised_convolution.h"
 
-enum { MOST_TAPS = 64, ABREAST = 4 };
+enum { MOST_TAPS = 64 };
 
 INLINE int padded_channels(Window w) { return (w.channels + 7) / 8 * 8; }
 INLINE int padded_width(Window w) { return (w.out_width - 1) * w.stride_x + (w.kernel_width - 1) * w.dilation_x + 1; }
 INLINE int rows_kept(Window w) { return (w.kernel_height - 1) * w.dilation_y + 1; }
 INLINE int row_pairs(Window w) { return (w.kernel_height + 1) / 2; }
 
+/* Sixteen bytes of each of two rows, one of each in turn. */
+INLINE void sixteen_in_turn(uint8_t *to, const uint8_t *from_a, const uint8_t *from_b) {
+    const b16 a = *(const b16_anywhere *)from_a, b = *(const b16_anywhere *)from_b;
+    *(b16_anywhere *)to = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *(b16_anywhere *)(to + 16) =
+        __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
 /* `count` bytes of two rows, one of each in turn. A row that is not there stands still: `steps` are 0 or 1. */
 INLINE void in_turn(uint8_t *to, const uint8_t *const rows[2], const int steps[2], int count) {
     int i = 0;
-    for (; i + 16 <= count; i += 16) {
-        b16 a = *(const b16_anywhere *)(rows[0] + i * steps[0]), b = *(const b16_anywhere *)(rows[1] + i * steps[1]);
-        *(b16_anywhere *)(to + 2 * i) =
-            __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        *(b16_anywhere *)(to + 2 * i + 16) =
-            __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    if (steps[0] && steps[1]) ROLLED for (; i + 64 <= count; i += 64) {
+        const uint8_t *a = rows[0] + i, *b = rows[1] + i;
+        uint8_t *here = to + 2 * i;
+        OPAQUE(a);
+        OPAQUE(b);
+        OPAQUE(here);
+        UNROLLED for (int v = 0; v < 64; v += 16) sixteen_in_turn(here + 2 * v, a + v, b + v);
     }
+    for (; i + 16 <= count; i += 16) sixteen_in_turn(to + 2 * i, rows[0] + i * steps[0], rows[1] + i * steps[1]);
     for (; i < count; i++) to[2 * i] = rows[0][i * steps[0]], to[2 * i + 1] = rows[1][i * steps[1]];
 }
 
@@ -46,10 +56,10 @@ INLINE void keep_rows(uint8_t *to, const uint8_t *image, Window w, int y, int be
     }
 }
 
-/* Four channels, half of eight, at four places beside one another: what lies under several of them is read once. */
-INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
-                        int half) {
-    const int wide = 2 * padded_channels(w), last = w.kernel_width + (ABREAST - 1) * w.stride_x - 1;
+/* Four channels, half of eight, at places beside one another: what lies under several of them is read once. */
+INLINE void add_columns(u4 sums[MOST_PLACES][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
+                        int half, const int abreast) {
+    const int wide = 2 * padded_channels(w), last = w.kernel_width + (abreast - 1) * w.stride_x - 1;
     /* Every second step ends a block, as in dots.h: more would be loaded at once than there are registers. */
     int left = INT32_MAX;
     OPAQUE(left);
@@ -59,9 +69,9 @@ INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h
         const h8 *own = weights + pair * w.kernel_width * 2 + half;
         OPAQUE(from);
         OPAQUE(own);
-        UNROLLED for (int column = 0; column < w.kernel_width + (ABREAST - 1) * w.stride_x; column++) {
+        UNROLLED for (int column = 0; column < w.kernel_width + (abreast - 1) * w.stride_x; column++) {
             const h8 x = widened(from + column * wide, p.left_signed);
-            UNROLLED for (int i = 0; i < ABREAST; i++) {
+            UNROLLED for (int i = 0; i < abreast; i++) {
                 const int tap = column - i * w.stride_x;
                 if (tap >= 0 && tap < w.kernel_width) sums[i][half] += dot_pairs(x, own[2 * tap]);
             }
@@ -70,53 +80,51 @@ INLINE void add_columns(u4 sums[ABREAST][2], const uint8_t *const *rows, const h
     }
 }
 
-/* The same, tap by tap, at `count` places. */
-INLINE void add_taps(u4 sums[ABREAST][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
-                     int count) {
+/* Both halves, tap by tap. */
+INLINE void add_taps(u4 sums[MOST_PLACES][2], const uint8_t *const *rows, const h8 *weights, Window w, Product p, int at,
+                     const int abreast) {
     const int wide = 2 * padded_channels(w);
     ROLLED for (int pair = 0; pair < row_pairs(w); pair++)
         ROLLED for (int kx = 0; kx < w.kernel_width; kx++)
             UNROLLED for (int half = 0; half < 2; half++)
-                UNROLLED for (int i = 0; i < count; i++) {
+                UNROLLED for (int i = 0; i < abreast; i++) {
                     const uint8_t *from = rows[pair] + at + (i * w.stride_x + kx * w.dilation_x) * wide + 8 * half;
                     sums[i][half] += dot_pairs(widened(from, p.left_signed),
                                                weights[(pair * w.kernel_width + kx) * 2 + half]);
                 }
 }
 
-/* Eight channels at `count` places beside one another. `rows` start where the kernel does. */
+/* Eight channels at places beside one another. `rows` start where the kernel does. */
 INLINE void depthwise_eight(const uint8_t *const *rows, const h8 *weights, void *out, Window w, Product p, Columns by,
-                            int channel, int x, int count) {
+                            int channel, int x, const int abreast) {
     const int at = 2 * (x * w.stride_x * padded_channels(w) + channel);
-    u4 sums[ABREAST][2];
-    for (int i = 0; i < ABREAST; i++)
+    u4 sums[MOST_PLACES][2];
+    for (int i = 0; i < abreast; i++)
         sums[i][0] = u4_load(by.start + channel), sums[i][1] = u4_load(by.start + channel + 4);
-    if (count == ABREAST && w.stride_x <= 2 && w.dilation_x == 1 && w.kernel_width <= 8) {
-        add_columns(sums, rows, weights, w, p, at, 0);
-        add_columns(sums, rows, weights, w, p, at, 1);
-    } else add_taps(sums, rows, weights, w, p, at, count);
-    finish(sums, out, p, by, channel, x, ABREAST, count, w.channels - channel);
+    if (w.stride_x <= 2 && w.dilation_x == 1 && w.kernel_width <= 8) {
+        add_columns(sums, rows, weights, w, p, at, 0, abreast);
+        add_columns(sums, rows, weights, w, p, at, 1, abreast);
+    } else add_taps(sums, rows, weights, w, p, at, abreast);
+    finish(sums, out, p, by, channel, x, abreast, abreast, w.channels - channel);
 }
 
 /* One row of the result. */
 INLINE void depthwise_row(const uint8_t *const *rows, const int16_t *weights, uint8_t *out, Window w, Product p,
-                          Columns by) {
+                          Columns by, const int abreast) {
     const int taps = row_pairs(w) * w.kernel_width;
     for (int channel = 0; channel < w.channels; channel += 8) {
         const h8 *own = (const h8 *)weights + channel / 8 * taps * 2;
-        if (w.out_width < ABREAST)
-            for (int x = 0; x < w.out_width; x++) depthwise_eight(rows, own, out, w, p, by, channel, x, 1);
-        else for (int x = 0; x < w.out_width; x += ABREAST) {
+        for (int x = 0; x < w.out_width; x += abreast) {
             /* The last places may be computed twice. */
-            const int last = w.out_width - ABREAST;
-            depthwise_eight(rows, own, out, w, p, by, channel, x < last ? x : last, ABREAST);
+            const int last = w.out_width - abreast;
+            depthwise_eight(rows, own, out, w, p, by, channel, x < last ? x : last, abreast);
         }
     }
 }
 
-/* One image. `kept` holds `rows_kept` pairs of rows; they go round. */
+/* One image, `abreast` places of a row at a time. `kept` holds `rows_kept` pairs of rows; they go round. */
 INLINE void quantised_depthwise(const uint8_t *image, uint8_t zero, const int16_t *weights, void *out, Product p,
-                                Window w, Columns by, uint8_t *kept) {
+                                Window w, Columns by, uint8_t *kept, const int abreast) {
     OPAQUE(weights);
     by = unseen(by);
     const int ring = rows_kept(w), bytes = 2 * padded_width(w) * padded_channels(w), item = p.to == TO_QUANTA ? 1 : 4;
@@ -132,6 +140,6 @@ INLINE void quantised_depthwise(const uint8_t *image, uint8_t zero, const int16_
             held[slot] = row;
             rows[pair] = kept + slot * bytes;
         }
-        depthwise_row(rows, weights, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by);
+        depthwise_row(rows, weights, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by, abreast);
     }
 }

@@ -4,7 +4,7 @@
 
 #include "quantised_dots.h"
 
-enum { LEFT = 4, RIGHT = 8 };
+enum { LEFT = 4, RIGHT = 8, MOST_PLACES = 8 };
 enum { TO_QUANTA, TO_SUMS, TO_REALS };
 /* How the right operand lies: packed panels of int16, or of int8 with a zero point, or row-major bytes with one. */
 enum { WIDE, NARROW, BYTES };
@@ -27,28 +27,33 @@ INLINE int pairs_of(int inner) { return (inner + 1) / 2; }
 /* Pairs of a left panel: packing writes eight numbers of a row at a time. */
 INLINE int panel_pairs(int inner) { return (inner + 7) / 8 * 4; }
 
+/* Numbers of a row of a left panel. */
+INLINE int row_width(Product p) { return p.deep ? deep_width(p.inner) : 8 * panel_pairs(p.inner); }
+
+/* Eight numbers of a row, as pairs that are there four times, LEFT vectors from one to the next. */
+INLINE void repeat_pairs(u4 *to, u4 x) {
+    to[0] = __builtin_shufflevector(x, x, 0, 0, 0, 0);
+    to[LEFT] = __builtin_shufflevector(x, x, 1, 1, 1, 1);
+    to[2 * LEFT] = __builtin_shufflevector(x, x, 2, 2, 2, 2);
+    to[3 * LEFT] = __builtin_shufflevector(x, x, 3, 3, 3, 3);
+}
+
 /* Four rows of bytes become a panel. Nothing behind `inner` is read. */
-INLINE void pack_rows(int16_t *panel, const uint8_t *const rows[LEFT], int inner, int is_signed, int zero_point,
-                      int deep) {
-    h8 zero = h8_all(zero_point);
-    for (int row = 0; deep && row < LEFT; row++)
-        pack_deep_row(panel + row * deep_width(inner), rows[row], inner, is_signed, zero_point);
-    if (deep) return;
+INLINE void pack_rows(int16_t *panel, const uint8_t *const rows[LEFT], int inner, Product p, int zero_point) {
+    const h8 zero = h8_all(zero_point);
+    for (int row = 0; p.deep && row < LEFT; row++)
+        pack_deep_row(panel + row * deep_width(inner), rows[row], inner, p.left_signed, zero_point);
+    if (p.deep) return;
+    u4 *to = (u4 *)panel;
     int k = 0;
-    for (; k + 8 <= inner; k += 8) {
-        u4 a = (u4)(widened(rows[0] + k, is_signed) - zero), b = (u4)(widened(rows[1] + k, is_signed) - zero);
-        u4 c = (u4)(widened(rows[2] + k, is_signed) - zero), d = (u4)(widened(rows[3] + k, is_signed) - zero);
-        u4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-        u4 *to = (u4 *)(panel + k * LEFT);
-        to[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5), to[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-        ab = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        to[2] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5), to[3] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    ROLLED for (; k + 8 <= inner; k += 8, to += 4 * LEFT) UNROLLED for (int row = 0; row < LEFT; row++)
+        repeat_pairs(to + row, (u4)(widened(rows[row] + k, p.left_signed) - zero));
+    ROLLED for (; k < inner; k += 2, to += LEFT) for (int row = 0; row < LEFT; row++) {
+        int x[2] = {0, 0};
+        for (int i = 0; i < 2 && k + i < inner; i++)
+            x[i] = (p.left_signed ? (int8_t)rows[row][k + i] : rows[row][k + i]) - zero_point;
+        to[row] = u4_all(((uint32_t)x[0] & 0xffff) | (uint32_t)x[1] << 16);
     }
-    for (; k < 2 * pairs_of(inner); k++)
-        for (int row = 0; row < LEFT; row++) {
-            int x = k >= inner ? zero_point : is_signed ? (int8_t)rows[row][k] : rows[row][k];
-            panel[(k / 2 * LEFT + row) * 2 + k % 2] = (int16_t)(x - zero_point);
-        }
 }
 
 /* One row: its numbers as they come. Returns their sum. */
@@ -68,7 +73,16 @@ INLINE int32_t pack_row(int16_t *panel, const uint8_t *row, int inner, int is_si
 
 /* A panel of eight columns of int8 made wide. */
 INLINE void widen_panel(int16_t *panel, const uint8_t *from, int inner, int zero_point) {
-    for (int i = 0; i < inner; i++) ((h8 *)panel)[i] = widened(from + 8 * i, 1) - h8_all(zero_point);
+    const h8 zero = h8_all(zero_point);
+    int i = 0;
+    ROLLED for (; i + 8 <= inner; i += 8) {
+        const uint8_t *here = from + 8 * i;
+        int16_t *to = panel + 8 * i;
+        OPAQUE(here);
+        OPAQUE(to);
+        UNROLLED for (int j = 0; j < 8; j++) ((h8 *)to)[j] = widened(here + 8 * j, 1) - zero;
+    }
+    ROLLED for (; i < inner; i++) ((h8 *)panel)[i] = widened(from + 8 * i, 1) - zero;
 }
 
 /* A panel out of row-major bytes; columns behind the last are 0. */

@@ -1,7 +1,8 @@
 /* Products of integer matrices: int8 and uint8 times int8, exact sums in 32 bits, then quanta, floats or the sums.
 
    Both operands become 16 bits, their zero points taken off, and pairs along the inner dimension meet in one
-   instruction (`dot_pairs`). Left: panels of four rows, [pair][row][2]. Right: panels of eight columns,
+   instruction (`dot_pairs`). Left: panels of four rows, [pair][row][4][2], each pair four times, for it meets four columns
+   at once: repeated when it is loaded, it would take the place of a product each time. Right: panels of eight columns,
    [pair][column][2], packed when the model is compiled, where it is a constant; then, where the inner dimension is long,
    both are as quantised_dots.h has them. */
 #pragma once
@@ -24,33 +25,30 @@ INLINE Columns unseen(Columns by) {
     return by;
 }
 
-#define ROW_OF_TILE(row)                                           \
-    {                                                              \
-        h8 x = (h8)__builtin_shufflevector(left, left, row, row, row, row); \
-        sums[row][0] += dot_pairs(x, right[0]);                    \
-        sums[row][1] += dot_pairs(x, right[1]);                    \
-    }
-
+/* One pair of each row against eight columns. */
 INLINE void step_of_tile(u4 sums[LEFT][2], const int16_t *a, const int16_t *b) {
     const h8 right[2] = {((const h8 *)b)[0], ((const h8 *)b)[1]};
-    const u4 left = *(const u4 *)a;
-    ROW_OF_TILE(0) ROW_OF_TILE(1) ROW_OF_TILE(2) ROW_OF_TILE(3)
+    UNROLLED for (int row = 0; row < LEFT; row++) {
+        const h8 x = ((const h8 *)a)[row];
+        sums[row][0] += dot_pairs(x, right[0]);
+        sums[row][1] += dot_pairs(x, right[1]);
+    }
 }
 
 /* Each step is a block of its own, and pointers are hidden, as in dots.h. */
 INLINE void add_tile(u4 sums[LEFT][2], const int16_t *a, const int16_t *b, int pairs) {
     OPAQUE(pairs);
-    ROLLED for (;; a += 4 * 2 * LEFT, b += 4 * 2 * RIGHT) {
+    ROLLED for (;; a += 4 * 8 * LEFT, b += 4 * 2 * RIGHT) {
         const int16_t *left = a, *right = b;
         OPAQUE(left);
         OPAQUE(right);
         step_of_tile(sums, left, right);
         if (--pairs == 0) break;
-        step_of_tile(sums, left + 2 * LEFT, right + 2 * RIGHT);
+        step_of_tile(sums, left + 8 * LEFT, right + 2 * RIGHT);
         if (--pairs == 0) break;
-        step_of_tile(sums, left + 4 * LEFT, right + 4 * RIGHT);
+        step_of_tile(sums, left + 16 * LEFT, right + 4 * RIGHT);
         if (--pairs == 0) break;
-        step_of_tile(sums, left + 6 * LEFT, right + 6 * RIGHT);
+        step_of_tile(sums, left + 24 * LEFT, right + 6 * RIGHT);
         if (--pairs == 0) break;
     }
 }
@@ -58,7 +56,7 @@ INLINE void add_tile(u4 sums[LEFT][2], const int16_t *a, const int16_t *b, int p
 /* The first row of a left panel alone. */
 INLINE void add_first_row(u4 sums[2], const int16_t *a, const int16_t *b, int pairs) {
     for (int k = 0; k < pairs; k++) {
-        const h8 x = (h8)u4_all(*(const pair_anywhere *)(a + 2 * LEFT * k));
+        const h8 x = *(const h8 *)(a + 8 * LEFT * k);
         sums[0] += dot_pairs(x, ((const h8 *)b)[2 * k]);
         sums[1] += dot_pairs(x, ((const h8 *)b)[2 * k + 1]);
     }
@@ -73,7 +71,7 @@ INLINE void add_row(u4 sums[2], const int16_t *a, const uint8_t *b, int pairs, i
     }
 }
 
-/* Where the sums of `count` columns of up to `rows` rows go. `rows` is 1 or 4, `valid` of which count. */
+/* Where the sums of `count` columns of `rows` rows go, at most MOST_PLACES, `valid` of which count. */
 INLINE void finish(u4 sums[][2], void *out, Product p, Columns by, int column, int row, int rows, int valid, int count) {
     f4 scale[2], bias[2] = {{0}, {0}};
     for (int half = 0; half < 2 && p.to != TO_SUMS; half++) {
@@ -81,12 +79,12 @@ INLINE void finish(u4 sums[][2], void *out, Product p, Columns by, int column, i
         if (by.bias) bias[half] = f4_load(by.bias + column + 4 * half);
     }
     if (p.to == TO_QUANTA) {
-        h8 quanta[LEFT];
+        h8 quanta[MOST_PLACES];
         for (int i = 0; i < rows; i++)
             quanta[i] = quanta_of(__builtin_convertvector((i4)sums[i][0], f4) * scale[0],
                                   __builtin_convertvector((i4)sums[i][1], f4) * scale[1], p.quanta);
         for (int i = 0; i < rows; i += 2) {
-            b16 bytes = quanta_bytes(quanta[i], quanta[rows > 1 ? i + 1 : i], p.quanta);
+            b16 bytes = quanta_bytes(quanta[i], quanta[i + 1 < rows ? i + 1 : i], p.quanta);
             uint8_t *to = (uint8_t *)out + (int64_t)(row + i) * p.stride + column;
             if (i < valid) store_bytes(to, bytes, 0, count);
             if (i + 1 < valid) store_bytes(to + p.stride, bytes, 1, count);
@@ -143,14 +141,14 @@ INLINE void packed_rows(const int16_t *packed, int first, int count, const uint8
         for (int row = 0; row < tiles; row += LEFT) {
             u4 low = first_sums(by, column), high = first_sums(by, column + 4);
             u4 sums[LEFT][2] = {{low, high}, {low, high}, {low, high}, {low, high}};
-            const int16_t *tile = packed + row * panel_pairs(p.inner) * 2;
+            const int16_t *tile = packed + row * row_width(p);
             if (p.deep) add_deep_tile(sums, tile, right, column_width(p));
             else add_tile(sums, tile, right, pairs_of(p.inner));
             finish(sums, out, p, by, column, first + row, LEFT, count - row, width);
         }
         if (single) {
             u4 sums[1][2] = {{first_sums(by, column), first_sums(by, column + 4)}};
-            const int16_t *last = packed + tiles * panel_pairs(p.inner) * 2;
+            const int16_t *last = packed + tiles * row_width(p);
             if (p.deep) add_deep_row(sums[0], last, (const uint8_t *)right, column_width(p), 0);
             else add_first_row(sums[0], last, right, pairs_of(p.inner));
             finish(sums, out, p, by, column, first + tiles, 1, 1, width);
@@ -173,8 +171,7 @@ INLINE void quantised_product(const uint8_t *a, int left_zero, const uint8_t *b,
             const uint8_t *rows[LEFT];
             for (int i = 0; i < LEFT; i++)
                 rows[i] = a + (int64_t)(first + (row + i < count ? row + i : count - 1)) * p.left_stride;
-            pack_rows(packed + row * panel_pairs(p.inner) * 2, rows, p.inner, p.left_signed, left_zero,
-                      p.deep);
+            pack_rows(packed + row * row_width(p), rows, p.inner, p, left_zero);
         }
         packed_rows(packed, first, count, b, right_zero, out, p, by, wide);
     }

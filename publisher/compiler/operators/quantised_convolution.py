@@ -26,6 +26,10 @@ from publisher.compiler.step import Step
 
 MOST_TAPS: Final = 64
 """Larger kernels of depthwise convolutions take the general way."""
+GATHERED: Final = 32
+"""Rows that kernels/quantised_convolution.h gathers at a time."""
+ABREAST: Final = 4, 3, 5, 6, 7
+"""Places of a depthwise convolution that may be computed beside one another; what is quickest comes first."""
 
 
 @operator("QLinearConv", "qlinear_conv")
@@ -124,16 +128,16 @@ def _image(step: Step, image: str, result: str, form: _Form) -> None:
         _depthwise(step, image, result, form)
         return
     many, inner = kernels.count // kernels.group, kernels.taps * kernels.channels
-    packed, wide = workspace(step, inner, window.places)
     step.line(f"for (int group = 0; group < {kernels.group}; group++) {{")
     right = kernels.right(step)
+    packed, wide = workspace(step, right, window.places)
     source, target = f"{image} + group * {kernels.channels}", f"{result} + group * {many}"
     operands = (source, form.zero, right.c(step, "group"), right.zero("0"))
     given, by = form.product(right), form.finish.columns(step, kernels.group, "group")
     if window.pointwise:
         step.call("quantised_product", *operands, target, given, by, packed, wide)
     else:
-        gathered = step.scratch(4 * panel_width(inner), "uint8")
+        gathered = step.scratch(GATHERED * panel_width(inner), "uint8")
         shape = window.of_group(kernels.channels).c(window.channels)
         step.call("quantised_convolution", *operands, target, given, shape, by, packed, wide, gathered)
     step.line("}")
@@ -149,8 +153,13 @@ def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
     by = replace(finish, start=start).columns(step)
     right = Right(form.kernels.taps, channels, taps.reshape(1, channels, -1).transpose(0, 2, 1))
     kept = step.scratch(_kept_bytes(window), "uint8")
-    given = (form.product(right), window.c(channels), by, kept)
+    given = (form.product(right), window.c(channels), by, kept, _abreast(window.out[1]))
     step.call("quantised_depthwise", image, zero & 255, step.constant(_pairs_of_taps(taps)), result, *given)
+
+
+def _abreast(width: int) -> int:
+    """Places beside one another in rows of `width`, so that the fewest are computed twice."""
+    return min(width, min(ABREAST, key=lambda each: -(-width // each) * each))
 
 
 def _pairs_of_taps(taps: NDArray[np.int32]) -> NDArray[np.int16]:

@@ -73,7 +73,7 @@ def _multiply(node: Node, step: Step, at: tuple[int, int], zeros: tuple[int, int
         return
     step.include("quantised_product.h")
     operand = _right(node, step, at[1], zeros[1], right)
-    packed, wide = workspace(step, left[-1], left[-2])
+    packed, wide = workspace(step, operand, left[-2])
     sides = {"left_signed": int(a.dtype == "int8"), "left_stride": left[-1], "stride": right[-1]}
     given = product(operand, finish, rows=left[-2], **sides)
     by = finish.columns(step)

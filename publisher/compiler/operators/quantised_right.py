@@ -13,7 +13,7 @@ BLOCK_BYTES: Final = 256 * 1024
 """Rows that are packed together: what stays in the cache while the columns are gone through."""
 
 
-LEAST_DEPTH: Final = 64
+LEAST_DEPTH: Final = 200
 """From here on weights are packed for kernels/quantised_dots.h."""
 
 
@@ -66,6 +66,16 @@ class Right:
         if self.weights is None:
             return computed
         return str(self.shift) if self.kind == "NARROW" else "0"
+
+    @property
+    def row_width(self) -> int:
+        """Numbers of a row of the left operand that is packed for it: pairs are there four times."""
+        return panel_width(self.inner) * (1 if self.is_deep else 4)
+
+    def rows_at_once(self, rows: int) -> int:
+        """How many rows are packed before the columns are gone through: a multiple of four."""
+        fitting = BLOCK_BYTES // max(1, 2 * self.row_width) // 4 * 4
+        return max(4, min(max(32, fitting), -(-rows // 4) * 4))
 
     def largest_sum(self) -> NDArray[Any]:
         """What no sum of a column goes beyond: left operands are at most 255 from their zero points."""
@@ -128,21 +138,15 @@ class Finish:
         return {"to": "TO_QUANTA", "quanta": self.to.c(unbounded=unbounded)}
 
 
-def rows_at_once(inner: int, rows: int) -> int:
-    """How many rows are packed before the columns are gone through: a multiple of four."""
-    fitting = BLOCK_BYTES // max(1, 2 * panel_width(inner)) // 4 * 4
-    return max(4, min(max(32, fitting), -(-rows // 4) * 4))
-
-
 def panel_width(inner: int) -> int:
-    """Numbers of one row of a left panel."""
+    """Numbers of one column of a right panel, at most."""
     return -(-inner // 8) * 8
 
 
-def workspace(step: Step, inner: int, rows: int) -> tuple[str, str]:
+def workspace(step: Step, right: Right, rows: int) -> tuple[str, str]:
     """Scratch for packed rows and for one right panel."""
-    packed = step.scratch(rows_at_once(inner, rows) * panel_width(inner) + 8, "int16")
-    return packed, step.scratch(panel_width(inner) * 8 + 8, "int16")
+    packed = step.scratch(right.rows_at_once(rows) * right.row_width + 8, "int16")
+    return packed, step.scratch(panel_width(right.inner) * 8 + 8, "int16")
 
 
 def product(right: Right, finish: Finish, **fields: str | float) -> str:
@@ -155,5 +159,5 @@ def product(right: Right, finish: Finish, **fields: str | float) -> str:
         "right_signed": int(right.is_signed),
         "deep": int(right.is_deep),
     }
-    block = rows_at_once(right.inner, rows)
+    block = right.rows_at_once(rows)
     return struct("Product", **fields, **given, block=block, **finish.fields(right.largest_sum()))

@@ -121,6 +121,15 @@ def test_depthwise_convolutions_make_the_quanta_and_the_sums_of_onnxruntime() ->
     case.check()
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolutions_of_any_width_make_each_place_once_or_twice(stride: int) -> None:
+    case = Case(stride)
+    for width in (1, 2, 5, 6, 7, 10, 13):
+        x, w = case.drawn("uint8", 1, 9, 4, stride * width), case.drawn("int8", 9, 1, 3, 3)
+        case.conv(x, w, "uint8", (7, 0, 110), group=9, pads=[1] * 4, strides=[stride] * 2)
+    case.check()
+
+
 @pytest.mark.usefixtures("form")
 def test_products_of_matrices_make_the_quanta_and_the_sums_of_onnxruntime() -> None:
     case = Case(2)
