@@ -69,14 +69,15 @@ def _write_text(value: str) -> bytes:
 
 
 def _write_array(value: Sequence[CborValue]) -> bytes:
-    if _PLAIN.issuperset(map(type, value)):
-        return _write_plain(value)
+    kinds = set(map(type, value))
+    if kinds <= _PLAIN:
+        return _write_plain(value, int in kinds)
     return _head(ARRAY, len(value)) + b"".join([encode(item) for item in value])
 
 
-def _write_plain(value: Sequence[CborValue]) -> bytes:
+def _write_plain(value: Sequence[CborValue], has_numbers: bool) -> bytes:
     """Flat arrays are what is hashed, authenticated and handed over most; cbor2 writes the same, and faster."""
-    if any(type(item) is int and not _LEAST <= item <= _MOST for item in value):
+    if has_numbers and any(type(item) is int and not _LEAST <= item <= _MOST for item in value):
         raise ProtocolMisuseError("an integer beyond 64 bits has no CBOR head")
     try:
         return dumps(value)

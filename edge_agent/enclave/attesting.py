@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.enclave.needs import EvidenceNeeded
-from protocol.algorithms import ESP256, HPKE_XWING_KE
+from protocol.algorithms import ED25519, HPKE_XWING_KE
 from protocol.attestation import Passport, check_not_revoked, open_attestation_result_untrusted, report_data
 from protocol.envelope import Address, open_message_untrusted, sign_message, signer_credential_untrusted
 from protocol.errors import (
@@ -72,7 +72,7 @@ class Attesting:
         self._confinement = confinement or None
         self._enrolment, self._randomness = enrolment, randomness
         self._boot = randomness(16)
-        self.key = SigningKey.generate(randomness)
+        self.key = SigningKey.generate(randomness, algorithm=ED25519)
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._held: OrderedDict[bytes, tuple[Passport, KemPrivateKey]] = OrderedDict()
         self._ask_at: float | None = None
@@ -247,9 +247,9 @@ class Attesting:
         if named != (self._trust.fleet, self._agent, verifier.name, delivery.correlation):
             raise AuthenticationError("a challenge for another enclave", reason=Reason.MISADDRESSED)
         check_times("challenge", challenge.issued, challenge.expires, now)
-        if not {ESP256, HPKE_XWING_KE} <= set(challenge.algorithms):
+        if not {ED25519, HPKE_XWING_KE} <= set(challenge.algorithms):
             raise UnsupportedError(
                 "the verifier does not take this enclave's algorithms",
-                finding=Finding("challenge.algorithms", f"{ESP256} and {HPKE_XWING_KE}", str(challenge.algorithms)),
+                finding=Finding("challenge.algorithms", f"{ED25519} and {HPKE_XWING_KE}", str(challenge.algorithms)),
             )
         return challenge

@@ -79,7 +79,8 @@ def forge(world: "World", act: Act) -> None:
             return [publication]
         done.append(True)
         forged = _FORGERIES[act.number % len(_FORGERIES)](world, opened, random)
-        return [forged, publication, _another_request(opened, random)] if act.seconds else [forged]
+        again = Opened(world.fleet, publication)  # whose key has sealed nothing yet: numbers under one key rise
+        return [forged, publication, _another_request(again, random)] if act.seconds else [forged]
 
     world.interceptors.append(swap)
 
