@@ -48,6 +48,7 @@ def test_a_fleet_that_is_there_stays(provision: ModuleType, capsys: pytest.Captu
     assert capsys.readouterr().out == "the fleet is there already\n"
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_start_left_is_made_anew(provision: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     copied, copy = [], provision.shutil.copy2
 
@@ -69,6 +70,7 @@ def test_what_an_interrupted_start_left_is_made_anew(provision: ModuleType, monk
     assert not (provision.VOLUMES / "verifier" / "left").exists()
 
 
+@pytest.mark.slow
 def test_a_volume_for_nobody_ends_it_before_anything_is_handed_over(
     provision: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ def test_clauses_that_are_none_are_an_error() -> None:
         ask("cnf(a, axiom, p(X.", SECONDS)
 
 
+@pytest.mark.slow
 @needs_eprover
 def test_a_prover_that_runs_out_of_time_has_proven_nothing() -> None:
     endless = "cnf(a,axiom,p(X,s(X))).cnf(b,axiom,p(X,Z)|~p(X,Y)|~p(Y,Z)).cnf(c,negated_conjecture,~p(c,c)).\n"

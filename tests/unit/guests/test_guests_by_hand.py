@@ -89,6 +89,7 @@ def test_want_of_memory_is_told_as_such(runtime: Runtime, wasm: bytes) -> None:
     assert refused.value.reason is Reason.MEMORY_LIMIT
 
 
+@pytest.mark.slow
 def test_one_command_builds_the_same_bytes_elsewhere(
     language: str, wasm: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

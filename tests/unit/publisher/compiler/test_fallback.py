@@ -12,6 +12,8 @@ from publisher.compiler.errors import UnsupportedError
 from publisher.compiler.importing.wishes import Wishes
 from tests.support.compiling import by_onnxruntime, close, runtime
 
+pytestmark = pytest.mark.slow  # tinygrad alone takes seconds to import
+
 
 def model(nodes: list[onnx.NodeProto], inputs: dict[str, Any], outputs: dict[str, Any], **constants: Any) -> bytes:
     def infos(arrays: dict[str, Any]) -> list[onnx.ValueInfoProto]:
@@ -49,20 +51,17 @@ def unknown() -> tuple[bytes, dict[str, Any]]:
     return model(nodes, x, {"y": x["a"]}, g=np.ones(8, "f4"), s=np.zeros(8, "f4")), x
 
 
-@pytest.mark.slow
 def test_an_operator_that_the_generator_does_not_know() -> None:
     data, inputs = unknown()
     _, compiler, why = run(data, inputs)
     assert (compiler, "SkipLayerNormalization" in why) == ("tinygrad", True)
 
 
-@pytest.mark.slow
 def test_the_generator_alone_refuses_it_by_name() -> None:
     with pytest.raises(UnsupportedError, match="SkipLayerNormalization"):
         compile_model_untrusted(unknown()[0], Wishes(), "sealedge")
 
 
-@pytest.mark.slow
 def test_several_kernels_types_and_odd_addresses() -> None:
     r = np.random.default_rng(1)
     inputs = {
@@ -84,7 +83,6 @@ def test_several_kernels_types_and_odd_addresses() -> None:
     assert answers[1].tolist() == (inputs["n"] ** 2).tolist()
 
 
-@pytest.mark.slow
 def test_a_bool_that_is_neither_is_true() -> None:
     x = np.array([True, False])
     nodes = [helper.make_node("Not", ["x"], ["y"])]
@@ -92,7 +90,6 @@ def test_a_bool_that_is_neither_is_true() -> None:
     assert runtime().load(made.wasm).run(b"\x02\x00") == b"\x00\x01"
 
 
-@pytest.mark.slow
 def test_the_same_model_gives_the_same_bytes() -> None:
     data, _ = unknown()
     first, second = (compile_model_untrusted(data, Wishes()).wasm for _ in range(2))

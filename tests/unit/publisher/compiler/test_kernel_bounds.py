@@ -7,6 +7,8 @@ from publisher.compiler.emission import Program
 from publisher.compiler.toolchain import compile_program
 from tests.support.compiling import runtime
 
+pytestmark = pytest.mark.slow  # all kernels in one module take long to compile
+
 SIZE = 4096
 CALLS = {
     **{
