@@ -5,7 +5,7 @@ It has genuine evidence of its tier (here: the simulated one) for whichever chip
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.attester.simulated import SimulatedAttester
 from protocol.attestation import report_data
@@ -32,6 +32,8 @@ from sealedge.operations.attacks.sealed import Sealed
 from sealedge.operations.references import reference_values
 from storage.files import read_bytes
 from storage.key_files import read_signing_key
+
+PACE_SECONDS: Final = 1.5
 
 
 @dataclass
@@ -83,6 +85,8 @@ class Machine:
     def challenge(self) -> Challenge:
         """Ask, and read the verifier's challenge. Raises `TransportError` where none comes."""
         mark = self.client.mark()
+        # The verifier challenges an agent once a second, whoever asks.
+        self.fleet.clock.ahead += PACE_SECONDS
         self.client.say(self.request())
         found = self.client.hear(lambda each: bool(each.payload), mark)
         if found is None:

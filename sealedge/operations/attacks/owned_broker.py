@@ -7,6 +7,7 @@ what is said, and may bend, drop or repeat what each client is told.
 """
 
 import asyncio
+import shutil
 import socket
 import ssl
 import tempfile
@@ -37,6 +38,7 @@ from sealedge.operations.certificates import BrokerCA, Issued
 
 HOST: Final = "127.0.0.1"
 MAX_LINE: Final = 2**26
+REMOVE_SECONDS: Final = 10.0
 
 Bend = Callable[[str, Publication], Iterable[Publication] | None]
 """What a client is told in place of a publication; None leaves it as it is."""
@@ -72,7 +74,8 @@ class OwnedBroker:
 
     def __enter__(self) -> Self:
         with ExitStack() as closing:
-            self.folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="sealedge-attack-")))
+            self.folder = Path(tempfile.mkdtemp(prefix="sealedge-attack-"))
+            closing.callback(_remove, self.folder)
             self._upstream = self._given or self._embedded(closing)
             self._authority = BrokerCA.create("attacked", time.time())
             self._ca_file = self._written("ca.pem", self._authority.pem().certificate)
@@ -261,3 +264,10 @@ class OwnedBroker:
         path.write_bytes(content)
         path.chmod(0o600)
         return path
+
+
+def _remove(folder: Path) -> None:
+    """All keys with it. An agent's host may still be writing its enclave's bytecode: what came meanwhile goes, too."""
+    over = time.monotonic() + REMOVE_SECONDS
+    while folder.exists() and time.monotonic() < over:
+        shutil.rmtree(folder, ignore_errors=True)
