@@ -2,18 +2,19 @@
 
 Honest by default: QoS 1, retained messages, wills, message expiry, wildcard and shared subscriptions, and sessions
 that outlive their parties. `faults`, `intercept`, `deliver` and `replay` make it hostile; `tap` makes it curious.
-What waits for one party keeps its order; which party is served next is drawn from the seed.
+What waits for one party keeps its order; which party is served next, and with how much, is drawn from the seed.
 An exception that escapes a party escapes from here too: in a test a bug is loud.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from itertools import islice, takewhile
+from typing import TypeVar, cast
 
 from broker.faults import FAULTLESS, Faults
 from broker.routing import Intercept, Routing, Tap
 from broker.session import Session, Waiting
 from protocol.errors import ProtocolMisuseError, TransportError
-from protocol.party import Delivery, Event, Party, Publication, Subscription
+from protocol.party import BatchParty, Delivery, Event, Party, Publication, Subscription
 from schemas.reason import Reason
 
 START = 1_800_000_000.0
@@ -38,12 +39,15 @@ class MemoryBroker(Routing):
         intercept: Intercept | None = None,
         tap: Tap | None = None,
         will_delay: float = 0.0,
+        most_together: int = 1,
     ) -> None:
+        """`most_together`: so many deliveries at most are handed at once to a party that offers `receive_many`."""
         super().__init__(seed, now)
         self.faults = faults
         self.intercept = intercept
         self.tap = tap
         self.will_delay = will_delay
+        self.most_together = most_together
         self.noted: list[tuple[str, Event]] = []
 
     # Parties come and go
@@ -112,7 +116,7 @@ class MemoryBroker(Routing):
     # Time and steps
 
     def step(self) -> bool:
-        """Deliver one message to one party and do what it asks. False when nothing waits anywhere."""
+        """Deliver one message, or one burst, to one party and do what it asks. False when nothing waits anywhere."""
         ready = [session for session in self._sessions.values() if session.online and session.inbox]
         if not ready:
             return False
@@ -203,18 +207,34 @@ class MemoryBroker(Routing):
         return publish
 
     def _serve(self, session: Session) -> None:
-        """Receive, step, publish, acknowledge: one delivery."""
+        """Receive, step, publish, acknowledge: one delivery, or a burst of them."""
         waiting = session.inbox[0]
         if waiting.expires_at is not None and self.now >= waiting.expires_at:
             session.inbox.popleft()
             return
-        events = self._running(session).receive(waiting.delivery, self.now)
+        party = self._running(session)
+        burst = self._burst(session) if hasattr(party, "receive_many") else []
+        if len(burst) > 1:
+            events = cast(BatchParty, party).receive_many(burst, self.now)
+        else:
+            events = party.receive(waiting.delivery, self.now)
         if session.dies_before_acknowledging:
             self.crash(session.client_id)
             return
         # Popped before the events: what they publish may be reordered to the head of this same inbox.
-        session.inbox.popleft()
+        for _ in range(max(1, len(burst))):
+            session.inbox.popleft()
         self._perform(session, events)
+
+    def _burst(self, session: Session) -> list[Delivery]:
+        """What is handed over at once: of what waits, as much as is drawn and is still worth something."""
+        if self.most_together == 1:
+            return []
+        first = list(islice(session.inbox, self._random.randint(1, self.most_together)))
+        return [
+            each.delivery
+            for each in takewhile(lambda each: each.expires_at is None or self.now < each.expires_at, first)
+        ]
 
     def _perform(self, session: Session, events: Iterable[Event]) -> None:
         for event in events:

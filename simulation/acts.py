@@ -3,7 +3,8 @@
 Each act takes the world and its own record, and sees to it that what it began ends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,11 @@ from simulation.plan import Act
 from simulation.wire import said
 
 if TYPE_CHECKING:
+    from simulation.hosts import Host
     from simulation.world import World
+
+LONGEST_LAPSE: Final = 80.0
+"""Seconds: leases that last longer do not end in a run."""
 
 Doing = Callable[["World", Act], None]
 
@@ -185,6 +190,42 @@ def revoke(world: "World", act: Act) -> None:
     world.broker.publish(Publication(fleet.topics.revocations, following, retain=True))
 
 
+def rekey(world: "World", act: Act) -> None:
+    """A party is given a new key, and the one that it had is revoked; a publisher then signs a new version."""
+    world.crash(act.who)
+    fleet = world.fleet
+    following = fleet.rekey(world.holder(act.who).role, act.who, world.broker.now)
+    world.broker.publish(Publication(fleet.topics.revocations, following, retain=True))
+
+    def restart() -> None:
+        world.start(act.who)
+        if act.who == "publisher":
+            world.publish_version()
+
+    world.after(act.seconds, restart)
+
+
+def slow(world: "World", act: Act) -> None:
+    """A party takes its time: whatever it says to others is said so much later."""
+    host = world.running(act.who)
+    if host is None:
+        return
+    host.said_later = lambda said: world.after(act.seconds, partial(_say, world, host, said))
+    world.after(2 * act.seconds, host.hurry)
+
+
+def _say(world: "World", host: "Host", said: Sequence[Publication]) -> None:
+    if world.running(host.name) is host:
+        world.broker.submit(host, lambda _party, _now: said)
+
+
+def lapse(world: "World", act: Act) -> None:
+    """Nobody renews leases until all of them have ended, in the middle of whatever is going on."""
+    shape = world.shape
+    seconds = (shape.lease_seconds if act.who == "verifier" else shape.key_lease_seconds) + 10.0
+    cut(world, replace(act, seconds=min(seconds, LONGEST_LAPSE)))
+
+
 ACTS: Final[Mapping[str, Doing]] = {
     "reading": reading,
     "weather": weather,
@@ -200,4 +241,7 @@ ACTS: Final[Mapping[str, Doing]] = {
     "join": join,
     "version": version,
     "revoke": revoke,
+    "rekey": rekey,
+    "slow": slow,
+    "lapse": lapse,
 }

@@ -79,6 +79,9 @@ def drawn(seed: int) -> Plan:
     acts = [_act(random, random.choice(kinds), shape) for _ in range(random.randint(3, 12))] if kinds else []
     acts += _companions(random, acts)
     acts += [Act(10.0 + random.random() * 60, "join", name) for name in shape.late]
+    later = Random(f"{seed} later")
+    shape = replace(shape, burst=later.choice((1, 1, 1, 4, 16)))
+    acts += _afterthoughts(later, shape)
     readings = _readings(random, shape)
     acts = [_beside(random, act, readings) for act in acts] + readings + _overdue(random, shape)
     return Plan(seed, shape, tuple(sorted(acts, key=lambda act: act.at)))
@@ -149,6 +152,23 @@ def _overdue(random: Random, shape: Shape) -> list[Act]:
         Act(at, "crash", "verifier", 1.0, 3 + 6 * number),
     )
     return [act for act in found if random.random() < 0.08]
+
+
+def _afterthoughts(random: Random, shape: Shape) -> list[Act]:
+    """Drawn apart from all else: a seed that is remembered for what it shows goes on showing it."""
+    found = []
+    if random.random() < 0.12:
+        who = random.choice(("verifier", "publisher", "publisher", f"sensor-{random.randint(1, shape.sensors)}"))
+        at = random.random() * TROUBLE_SECONDS * 0.8
+        found.append(Act(at, "rekey", who, random.choice((1.0, 5.0, 20.0)), random.getrandbits(30)))
+        found.append(Act(at + random.random() * 10, "retired-key", "", number=random.getrandbits(30)))
+    if shape.burst > 1 and random.random() < 0.5:
+        found.append(Act(random.random() * TROUBLE_SECONDS, "flurry", "", number=random.getrandbits(30)))
+    for kind, who in (("slow", "publisher"), ("lapse", random.choice(("verifier", "publisher")))):
+        if random.random() < 0.1:
+            at, seconds = random.random() * TROUBLE_SECONDS * 0.5, random.choice((5.0, 20.0, 40.0))
+            found.append(Act(at, kind, who, seconds, random.getrandbits(30)))
+    return found
 
 
 def _beside(random: Random, act: Act, readings: list[Act]) -> Act:

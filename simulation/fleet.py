@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -65,6 +65,8 @@ class Fleet:
         self.impostor = Authority(FLEET, SigningKey.generate(self._keys))
         """Somebody else's authority that calls its fleet by the same name."""
         self._holders: dict[tuple[Role, str, bool], Holder] = {}
+        self.retired: dict[str, list[Holder]] = {}
+        """The keys that a party of this name had before, the newest last."""
         self._revoked: list[Revocation] = []
         self.lists: list[bytes] = []
         self.revoke(START)
@@ -94,6 +96,22 @@ class Fleet:
         found = Holder(role, name, signing, kem, credential, randomness)
         self._holders[role, name, impostor] = found
         return found
+
+    def rekey(self, role: Role, name: str, now: float) -> bytes:
+        """A party's new signing key and credential; its disk stays. Returns the list that names the key it had."""
+        old = self.holder(role, name)
+        signing = SigningKey.generate(self._keys)
+        credential = self.authority.vouch(
+            role, name, signing.public, now=now, randomness=self._keys, kem=old.kem.public
+        )
+        self.retired.setdefault(name, []).append(old)
+        self._holders[role, name, False] = replace(old, signing=signing, credential=credential)
+        return self.revoke(now, ("key", old.signing.public.thumbprint))
+
+    def keys_of(self, role: Role, name: str) -> frozenset[bytes]:
+        """The thumbprints of all signing keys that a party has ever had."""
+        held = (self.holder(role, name), *self.retired.get(name, ()))
+        return frozenset(each.signing.public.thumbprint for each in held)
 
     def trust(self, store: Store) -> Trust:
         """What a party believes at its start; the first list is one of the files that it was set up with."""

@@ -23,7 +23,7 @@ class HostDownError(Exception):
 class Witness(Protocol):
     """Is shown every step of every host."""
 
-    def stepped(self, host: "Host", now: float, delivery: Delivery | None, events: Sequence[Event]) -> None:
+    def stepped(self, host: "Host", now: float, deliveries: Sequence[Delivery], events: Sequence[Event]) -> None:
         """The party was called at its own time `now`, and this is what it wants done."""
 
 
@@ -39,6 +39,8 @@ class Host:
         self.deaf_to: list[str] = []
         """Last topic levels of what never reaches it, whatever the broker tells others."""
         self.received: list[Delivery] = []
+        self.said_later: Callable[[Sequence[Publication]], None] | None = None
+        """Where what the party publishes goes while it is slow."""
         self._told: set[bytes] = set()
         self._told_before: set[bytes] = set()
 
@@ -86,10 +88,8 @@ class Host:
 
     def receive(self, delivery: Delivery, now: float) -> Sequence[Event]:
         """The party takes one delivery, if it ever hears of it."""
-        if delivery.topic.rsplit("/", 1)[-1] in self.deaf_to:
-            return []
-        self.received.append(delivery)
-        return self._step(lambda at: self._party.receive(delivery, at), now, delivery)
+        heard = self._heard((delivery,))
+        return self._step(lambda at: self._party.receive(delivery, at), now, heard) if heard else []
 
     def expire(self, now: float) -> Sequence[Event]:
         """The party does what is due."""
@@ -103,8 +103,13 @@ class Host:
         """Somebody asks something of the party."""
         return self._step(lambda at: act(self.party, at), now)
 
+    def _heard(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        heard = [each for each in deliveries if each.topic.rsplit("/", 1)[-1] not in self.deaf_to]
+        self.received += heard
+        return heard
+
     def _step(
-        self, call: Callable[[float], Sequence[Event]], now: float, delivery: Delivery | None = None
+        self, call: Callable[[float], Sequence[Event]], now: float, deliveries: Sequence[Delivery] = ()
     ) -> Sequence[Event]:
         own = now + self._offset
         self._told_before, self._told = self._told, set()
@@ -116,5 +121,29 @@ class Host:
             raise HostDownError(self.client_id, str(error)) from None
         self._told_before = set()
         self._told = {event.request for event in events if isinstance(event, ENDS)}
-        self._witness.stepped(self, own, delivery, events)
-        return events
+        self._witness.stepped(self, own, deliveries, events)
+        return events if self.said_later is None else self._slowed(events)
+
+    def _slowed(self, events: Sequence[Event]) -> Sequence[Event]:
+        said = [event for event in events if isinstance(event, Publication)]
+        if said and self.said_later is not None:
+            self.said_later(said)
+        return [event for event in events if not isinstance(event, Publication)]
+
+    def hurry(self) -> None:
+        """The party says at once what it has to say."""
+        self.said_later = None
+
+
+class BatchHost(Host):
+    """The machine around a party that takes all that waits for it at once (`protocol.party.BatchParty`)."""
+
+    def receive_many(self, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
+        """The party takes those of them that it ever hears of, together."""
+        heard = self._heard(deliveries)
+        return self._step(lambda at: self.party.receive_many(heard, at), now, heard) if heard else []
+
+
+def host_of(party: Any, role: str, name: str, offset: float, witness: Witness) -> Host:
+    """The machine that fits a party."""
+    return (BatchHost if hasattr(party, "receive_many") else Host)(party, role, name, offset, witness)

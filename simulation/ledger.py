@@ -30,7 +30,8 @@ class Reading:
 class Step:
     """A party was called at its own time `own`, at the true time `at`; `lists` is the revocation list it then held.
 
-    `run` counts the starts of that party. `events` are what it wanted done, whether or not it lived to see it.
+    `run` counts the starts of that party. `deliveries` are what it was handed: one, or a burst. `events` are what it
+    wanted done, whether or not it lived to see it.
     """
 
     at: float
@@ -39,7 +40,7 @@ class Step:
     name: str
     run: int
     lists: int
-    delivery: Delivery | None
+    deliveries: tuple[Delivery, ...]
     events: tuple[Event, ...]
 
 
@@ -60,6 +61,7 @@ class Computation:
 class Ledger:
     """`forbidden` are readings that must not be computed, `moved` payloads where they must not be believed.
 
+    `signers` are keys that no party has any more, by the readings for which an insider used them.
     `exclusive` are pairs of which at most one may be computed; `insiders` whose readings the attacker's own are.
     `told` are the ends of which a program heard: what a party wanted to tell when its machine failed is not among them.
     `repeatable` are requests whose end may be told again, by client; `doubtful` ones whose acceptance was cut off.
@@ -72,6 +74,7 @@ class Ledger:
     forbidden: dict[bytes, str] = field(default_factory=dict)
     exclusive: list[tuple[bytes, bytes]] = field(default_factory=list)
     insiders: dict[bytes, str] = field(default_factory=dict)
+    signers: dict[bytes, bytes] = field(default_factory=dict)
     moved: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
     repeatable: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     doubtful: set[bytes] = field(default_factory=set)

@@ -32,7 +32,8 @@ class Shape:
     """A fleet and the settings of its parties. Times in seconds, sizes in bytes.
 
     `strict` names one party whose policy leaves the simulated tier out: "" for none. `one_shot`, `padded` and
-    `stateful` are what sensors and model do; `keeps_models` lets enclaves seal models for their next start.
+    `stateful` are what sensors and model do; `keeps_models` lets enclaves seal models for their next start; `burst`
+    is how many deliveries an agent is handed at once, at most.
     """
 
     agents: int = 1
@@ -55,6 +56,7 @@ class Shape:
     in_flight: int = 4
     cached_replies: int = 64
     list_seconds: int = 86_400
+    burst: int = 1
 
 
 @dataclass(frozen=True, slots=True)

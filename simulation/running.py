@@ -84,10 +84,8 @@ def run_seeds(seeds: Iterable[int], *, until: float = float("inf"), jobs: int | 
 def _lines(world: World) -> Iterator[str]:
     """A step a line: when, who, what came and what it led to; no bytes, which differ from run to run."""
     for step in world.ledger.steps:
-        came = (
-            "" if step.delivery is None else f" <- {_place(step.delivery.topic)} {typ_of(step.delivery.payload)[:60]}"
-        )
-        yield f"{step.at - START:9.3f} {step.name}{came}"
+        came = [f" <- {_place(each.topic)} {typ_of(each.payload)[:60]}" for each in step.deliveries]
+        yield f"{step.at - START:9.3f} {step.name}{''.join(came)}"
         for event in step.events:
             yield f"{'':10}{_shown(event)}"
 

@@ -23,12 +23,14 @@ class Witness:
     def __init__(self, world: "World") -> None:
         self._world, self._ledger = world, world.ledger
 
-    def stepped(self, host: Host, now: float, delivery: Delivery | None, events: Sequence[Event]) -> None:
+    def stepped(self, host: Host, now: float, deliveries: Sequence[Delivery], events: Sequence[Event]) -> None:
         """A host's party was called."""
         at, run = self._world.broker.now, self._world.runs[host.name]
         lists = self._list_of(host)
-        self._ledger.steps.append(Step(at, now, host.role, host.name, run, lists, delivery, tuple(events)))
-        self._ledger.deliveries += delivery is not None
+        step = Step(at, now, host.role, host.name, run, lists, tuple(deliveries), tuple(events))
+        self._ledger.steps.append(step)
+        self._ledger.deliveries += len(deliveries)
+        self._ledger.injected["burst"] += len(deliveries) > 1
 
     def _list_of(self, host: Host) -> int:
         """The number of the revocation list that a party holds; an agent's is its enclave's."""

@@ -20,7 +20,7 @@ from sealedge.client.sensor import SensorParty
 from simulation.cast import agent_of, consumer_of, publisher_of, sensor_of, verifier_of
 from simulation.disks import Disk, DiskStore, PowerCutError
 from simulation.fleet import MODEL, START, Fleet, Holder
-from simulation.hosts import Host, HostDownError
+from simulation.hosts import Host, HostDownError, host_of
 from simulation.ledger import ENDS, Ledger, Reading
 from simulation.module import READING_BYTES, TRAP
 from simulation.plan import TROUBLE_SECONDS, Act, Plan
@@ -47,7 +47,7 @@ class World:
     def __init__(self, plan: Plan, acts: dict[str, Callable[["World", Act], None]]) -> None:
         self.plan, self.shape, self._acts = plan, plan.shape, acts
         self.fleet, self.ledger = Fleet(plan.seed, plan.shape), Ledger()
-        self.broker = MemoryBroker(plan.seed, now=START, intercept=self._intercept)
+        self.broker = MemoryBroker(plan.seed, now=START, intercept=self._intercept, most_together=plan.shape.burst)
         self._witness = Witness(self)
         self.broker.tap = self._witness.heard
         self.hosts: dict[str, Host] = {}
@@ -147,7 +147,7 @@ class World:
         except (StoreError, PowerCutError):
             self.after(RESTART_SECONDS, lambda: self.start_if_down(name))
             return
-        host = self.hosts[name] = Host(party, role, name, self.clocks[name], self._witness)
+        host = self.hosts[name] = host_of(party, role, name, self.clocks[name], self._witness)
         self.clients[host.client_id] = name
         self.guarded(lambda: self.broker.start(host))
 
@@ -243,6 +243,7 @@ class World:
         self.clocks.clear()
         for host in self.hosts.values():
             host.deaf_to.clear()
+            host.hurry()
         for name in [name for name in self.names if self.running(name) is None or name in wrong]:
             self.start(name)
         self.broker.publish(Publication(self.fleet.topics.revocations, self.fleet.lists[-1], retain=True))

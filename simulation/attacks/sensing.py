@@ -3,7 +3,7 @@
 Each of its readings that must never be computed is `forbidden` in the ledger; the others are an insider's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -19,7 +19,7 @@ from schemas.kinds import Kind, Role
 from schemas.session import InferenceRequest, SessionOpen
 from simulation.acts import Doing
 from simulation.attacks.outsider import recorded
-from simulation.fleet import ACCEPTED, FLEET, MODEL, STRICT
+from simulation.fleet import ACCEPTED, FLEET, MODEL, Holder
 from simulation.module import READING_BYTES
 from simulation.plan import Act
 from simulation.wire import said
@@ -41,6 +41,7 @@ class Session:
     kem: KemPublicKey
     terms: dict[str, Any] = field(default_factory=dict)
     signer: tuple[Role, str, bool] = (Role.SENSOR, NAME, False)
+    holder: Holder | None = None
     credential: bytes | None = None
     correlation: bytes | None = None
 
@@ -70,7 +71,7 @@ class Session:
         kind = Kind.SESSION_OPEN if terms.request is None else Kind.ONE_SHOT
         correlation = self.correlation or (terms.session if terms.request is None else terms.request.request)
         topic, (role, name, impostor) = self.world.fleet.topics.session(self.agent), self.signer
-        holder = self.world.fleet.holder(role, name, impostor=impostor)
+        holder = self.holder or self.world.fleet.holder(role, name, impostor=impostor)
         address = Address(topic, self.agent, correlation)
         credential = self.credential or holder.credential
         payload = seal_message(kind, terms, holder.signing, self.kem, address, self.random.randbytes, credential)
@@ -88,12 +89,13 @@ class Session:
         fields = {"request": self.random.randbytes(16), "input": data, "issued": now, "expires": now + 60}
         return InferenceRequest(**{**fields, **bent})
 
-    def say(self, request: InferenceRequest, correlation: bytes | None = None) -> None:
-        """Seal and publish a request in the session, whether or not it was ever opened."""
+    def say(self, request: InferenceRequest, correlation: bytes | None = None, *, times: int = 1) -> None:
+        """Seal a request in the session, whether or not it was ever opened, and publish it once or more."""
         topic, name = self.world.fleet.topics.request(self.agent), correlation or request.request
         payload = self.channel.seal(Kind.REQUEST, encode_message(request), topic, self.agent, name)
         inbox = self.world.fleet.topics.inbox(Role.SENSOR, NAME)
-        self.world.broker.publish(Publication(topic, payload, response_topic=inbox, correlation=name))
+        for _ in range(times):
+            self.world.broker.publish(Publication(topic, payload, response_topic=inbox, correlation=name))
 
 
 def session_with(world: "World", random: Random) -> Session | None:
@@ -112,21 +114,6 @@ def session_with(world: "World", random: Random) -> Session | None:
 
 def _key(kem: Any) -> KemPublicKey:
     return KemPublicKey.from_cose_key_untrusted(kem)
-
-
-def bent_terms(world: "World", act: Act) -> None:
-    """Sessions whose openings are wrong in one point each, and a request in them; or the same in one-shots."""
-    random = Random(act.number)
-    for bend in random.sample(_BENT, 3):
-        session = session_with(world, random)
-        if session is None:
-            return
-        why, bent = bend(session)
-        if random.random() < 0.5:
-            session.open(**bent)
-            session.say(session.reading(why))
-        else:
-            session.open(**bent, request=session.reading(why))
 
 
 def bent_request(world: "World", act: Act) -> None:
@@ -173,6 +160,43 @@ def _say_again(session: Session) -> None:
     session.say(session.reading())
 
 
+def flurry(world: "World", act: Act) -> None:
+    """One request, and when that is answered several at once, each of them twice."""
+    session = session_with(world, Random(act.number))
+    if session is None:
+        return
+    session.open()
+    session.say(session.reading())
+    world.after(2.0, partial(_say_at_once, session, 2 + act.number % 4))
+
+
+def _say_at_once(session: Session, count: int) -> None:
+    for _ in range(count):
+        session.say(session.reading(), times=2)
+
+
+def retired_key(world: "World", act: Act) -> None:
+    """Whoever has the key that a sensor had before opens sessions with it, for as long as it is believed."""
+    old = [each for name, each in _retired(world) if name.startswith("sensor")]
+    for number in range(4 if old else 0):
+        world.after(4.0 * number, partial(_ask_with, world, old[-1], act.number + number))
+
+
+def _retired(world: "World") -> list[tuple[str, Holder]]:
+    return [(name, holder) for name, held in world.fleet.retired.items() for holder in held]
+
+
+def _ask_with(world: "World", old: Holder, number: int) -> None:
+    session = session_with(world, Random(number))
+    if session is None:
+        return
+    session.holder = old
+    session.open(reply_to=world.fleet.topics.inbox(Role.SENSOR, old.name))
+    reading = session.reading()
+    world.ledger.signers[reading.input] = old.signing.public.thumbprint
+    session.say(reading)
+
+
 def wrong_kind(world: "World", act: Act) -> None:
     """An opening that carries no request, under the type of a one-shot; or a request under that of an opening."""
     session = session_with(world, Random(act.number))
@@ -188,91 +212,11 @@ def wrong_kind(world: "World", act: Act) -> None:
     world.broker.publish(Publication(topic, payload, response_topic=inbox, correlation=terms.session))
 
 
-Bent = tuple[str, dict[str, Any]]
-
-
-def _with(why: str, **bent: Any) -> Callable[[Session], Bent]:
-    return lambda _session: (why, bent)
-
-
-def _inbox_of_a_victim(session: Session) -> Bent:
-    inbox = session.world.fleet.topics.inbox(Role.SENSOR, "sensor-1")
-    return "its answer would go to another sensor", {"reply_to": inbox}
-
-
-def _delivered_to_a_victim(session: Session) -> Bent:
-    fleet = session.world.fleet
-    trudy = fleet.holder(Role.CONSUMER, "consumer-trudy").credential
-    inbox = fleet.topics.inbox(Role.CONSUMER, "consumer-1")
-    return "its result would go to a consumer that it is not for", {"recipients": (trudy,), "deliver_to": inbox}
-
-
-def _recipient_of_nobody(session: Session) -> Bent:
-    fleet = session.world.fleet
-    stranger = fleet.holder(Role.CONSUMER, "consumer-trudy", impostor=True).credential
-    return "nobody vouches for its recipient", {"recipients": (stranger,), "deliver_to": fleet.topics.results(MODEL)}
-
-
-def _recipient_in_another_role(session: Session) -> Bent:
-    fleet = session.world.fleet
-    sensor = fleet.holder(Role.SENSOR, NAME).credential
-    return "its recipient is no consumer", {"recipients": (sensor,), "deliver_to": fleet.topics.results(MODEL)}
-
-
-def _times(why: str, start: int, end: int) -> Callable[[Session], Bent]:
-    def bent(session: Session) -> Bent:
-        now = session.terms["issued"]
-        return why, {"issued": now + start, "expires": now + end}
-
-    return bent
-
-
-def _other_correlation(session: Session) -> Bent:
-    session.correlation = session.random.randbytes(16)
-    return "the opening's correlation data was not its id", {}
-
-
-def _by_a_consumer(session: Session) -> Bent:
-    session.signer = Role.CONSUMER, "consumer-trudy", False
-    inbox = session.world.fleet.topics.inbox(Role.SENSOR, "consumer-trudy")
-    return "a consumer opened the session", {"reply_to": inbox}
-
-
-def _by_a_stranger(session: Session) -> Bent:
-    session.signer = Role.SENSOR, NAME, True
-    return "nobody vouches for its sensor", {}
-
-
-def _under_a_borrowed_credential(session: Session) -> Bent:
-    session.credential = session.world.fleet.holder(Role.SENSOR, "sensor-1").credential
-    inbox = session.world.fleet.topics.inbox(Role.SENSOR, "sensor-1")
-    return "its sensor's credential is another's", {"reply_to": inbox}
-
-
-_BENT: Final[tuple[Callable[[Session], Bent], ...]] = (
-    _inbox_of_a_victim,
-    _delivered_to_a_victim,
-    _recipient_of_nobody,
-    _recipient_in_another_role,
-    _other_correlation,
-    _by_a_consumer,
-    _by_a_stranger,
-    _under_a_borrowed_credential,
-    _times("the session was over", -900, -600),
-    _times("the session was from the future", 9000, 9100),
-    _times("the session lasts more than a day", 0, 100_000),
-    _with("its sensor does not accept the tier", tiers=STRICT),
-    _with("it relies on another attestation result", attestation_result=bytes(32)),
-    _with("it is for another fleet", fleet="other"),
-    _with("it is for another agent", agent="agent-9"),
-    _with("it is for another model", model="other"),
-    _with("it wants a later version", minimum_version=99),
-)
-
 ATTACKS: Final[Mapping[str, Doing]] = {
-    "bent-terms": bent_terms,
     "bent-request": bent_request,
     "same-number": same_number,
     "stubborn": stubborn,
+    "flurry": flurry,
+    "retired-key": retired_key,
     "wrong-kind": wrong_kind,
 }

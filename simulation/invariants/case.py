@@ -13,17 +13,18 @@ from schemas.kinds import Kind, Role
 from schemas.status import RevocationKind, RevocationList
 from simulation.fleet import MEASUREMENT, Fleet
 from simulation.ledger import Computation, Ledger, Step
-from simulation.wire import said, typ_of
+from simulation.wire import envelope, said, typ_of
 
 READING = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An attestation result that the fleet's verifier issued: the document, what it says, and both keys."""
+    """An attestation result that the fleet's verifier issued: the document, what it says, its signer, and both keys."""
 
     document: bytes
     result: AttestationResult
+    signer: bytes
     signing: bytes
     kem: bytes
     at: float
@@ -94,7 +95,9 @@ class Case:
             if event.payload not in found and result is not None and result.confirmation.kem_key is not None:
                 signing = VerifyingKey.from_cose_key_untrusted(result.confirmation.signing_key).thumbprint
                 kem = KemPublicKey.from_cose_key_untrusted(result.confirmation.kem_key).thumbprint
-                args = (event.payload, result, signing, kem, step.at, step.lists, step.own)
+                outside = envelope(event.payload)
+                signer = b"" if outside is None else outside.kid
+                args = (event.payload, result, signer, signing, kem, step.at, step.lists, step.own)
                 found[event.payload] = Shown(*args)
         return list(found.values())
 
@@ -133,6 +136,8 @@ class Case:
             return "its lease had not begun"
         if self.is_subject_revoked(shown, lists):
             return "its chip, code or key was revoked"
+        if ("key", shown.signer) in self.revoked(lists):
+            return "its verifier's key was retired"
         return "its verifier was revoked" if self.is_revoked("verifier", lists) else None
 
     def is_subject_revoked(self, shown: Shown, lists: int) -> bool:

@@ -41,10 +41,11 @@ def _counted(step: Step) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def state(case: Case) -> Iterable[str]:
-    """A request starts from zeros, or from what an earlier one of the same sensor left in the same enclave."""
+    """A request starts from zeros, or from what one earlier one of the same sensor left to it in the same enclave."""
     if not case.shape.stateful:
         return
     left: dict[bytes, tuple[bytes, str | None, bytes]] = {}
+    begun: set[bytes] = set()
     for each in case.ledger.computations:
         data, before = each.data[:READING], each.data[READING:]
         sender = case.sensor_of.get(data)
@@ -52,5 +53,8 @@ def state(case: Case) -> Iterable[str]:
             yield "a module saw an input of another length than its manifest says"
         elif before.strip(b"\0") and left.get(before) != (each.boot.key, sender, each.module):
             yield "a request started from a state that was not its session's"
+        elif before in begun:
+            yield "two requests started from one state"
         if each.output is not None:
+            begun |= {before} if before.strip(b"\0") else set()
             left[each.output[READING:]] = each.boot.key, sender, each.module

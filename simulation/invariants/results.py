@@ -57,12 +57,11 @@ def authentic(case: Case) -> Iterable[str]:
 def _is_genuine(case: Case, event: ResultReceived) -> bool:
     known = case.ledger.readings.get(event.request)
     mallory = case.fleet.holder(Role.SENSOR, "sensor-mallory").signing.public.thumbprint
-    if event.sender_key == mallory:
+    if event.sender_key == mallory or (known is None and event.sender_key in case.ledger.signers.values()):
         return any(_was_computed(case, data, event) for data in case.ledger.insiders)
     if known is None:
         return event.request in case.ledger.doubtful
-    sender = case.fleet.holder(Role.SENSOR, known.sensor).signing.public.thumbprint
-    return sender == event.sender_key and _was_computed(case, known.data, event)
+    return event.sender_key in case.fleet.keys_of(Role.SENSOR, known.sensor) and _was_computed(case, known.data, event)
 
 
 def _was_computed(case: Case, data: bytes, event: Answered | ResultReceived) -> bool:
@@ -139,6 +138,9 @@ def _not_computed_again(case: Case) -> Iterator[str]:
         if outside is not None:
             again = case.shape.cached_replies < 64 or typ_of(event.payload) == Kind.ONE_SHOT
             sealed[event.correlation or b""].add(event.payload if again else outside.kid)
+    for data in case.ledger.insiders if case.shape.cached_replies >= 64 else ():
+        if any(count > 1 for count in Counter(each.boot.key for each in case.computed.get(data, [])).values()):
+            yield "an insider's reading was computed twice, sealed once"
     for request, reading in case.ledger.readings.items():
         boots = Counter(each.boot.key for each in case.computed.get(reading.data, []))
         for count in boots.values():
@@ -158,12 +160,17 @@ def bound(case: Case) -> Iterable[str]:
     if not case.ledger.moved:
         return
     for step in case.ledger.steps:
-        if step.delivery is None or (why := case.ledger.moved.get(named(step.delivery))) is None:
-            continue
-        for event in step.events:
-            if _is_belief(event, step.delivery.correlation):
-                level = step.delivery.topic.rsplit("/", 1)[-1]
-                yield f"{step.role} believed a message on {level}: {why} ({typ_of(step.delivery.payload)})"
+        for delivery in step.deliveries:
+            why = case.ledger.moved.get(named(delivery))
+            if why is not None and any(_is_belief(event, delivery.correlation) for event in _because_of(step)):
+                level = delivery.topic.rsplit("/", 1)[-1]
+                yield f"{step.role} believed a message on {level}: {why} ({typ_of(delivery.payload)})"
+
+
+def _because_of(step: Step) -> Iterator[Event]:
+    """What may have come of a delivery: of the notes of a burst nobody can say which was about which."""
+    alone = len(step.deliveries) == 1
+    return (event for event in step.events if alone or not isinstance(event, Noted))
 
 
 def _is_belief(event: Event, correlation: bytes | None) -> bool:

@@ -152,6 +152,8 @@ def _computed_wrongly(case: Case, each: Computation, lent: list[tuple[float, str
     sender = case.sensor_of.get(each.data[:32])
     if sender is not None and case.is_revoked(sender, each.lists):
         yield "an enclave computed for a revoked sensor"
+    if ("key", case.ledger.signers.get(each.data[:32], b"")) in case.revoked(each.lists):
+        yield "an enclave computed for a key that was retired"
     honest = sender is not None and "mallory" not in sender
     if honest and any(case.is_revoked(name, each.lists) for name in case.consumers):
         yield "an enclave computed for a revoked consumer"

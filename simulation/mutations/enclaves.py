@@ -6,10 +6,41 @@ from simulation.mutations.rewriting import Mutation, mutation
 
 _REQUEST = "edge_agent.enclave.enclave:Enclave._request"
 _ENTITLED = "edge_agent.enclave.computing:Computing._entitled"
+_GRANT = "edge_agent.enclave.models:ModelShelf.accept_grant_untrusted"
 _TERMS = "edge_agent.enclave.terms:check_terms"
 
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     mutation("compute-a-repetition-again", "P7", (_REQUEST, "if known is not None:", "if False:")),
+    mutation(
+        "compute-a-copy-in-the-same-turn",
+        "P7",
+        (_REQUEST, "if self._computing.waiting.holds(message.kid, request.request):", "if False:"),
+        (
+            _REQUEST,
+            "session.window.accept(message.partial_iv)",
+            "(session.window.mark if self._computing.waiting.holds(message.kid, request.request) else session.window.accept)(message.partial_iv)",
+        ),
+    ),
+    mutation(
+        "start-two-requests-from-one-state",
+        "P11",
+        ("edge_agent.enclave.computing:Computing._next", "if id(asked.session) in carrying:", "if False:"),
+    ),
+    mutation(
+        "count-a-model-s-lease-from-its-arrival",
+        "P3",
+        (
+            _GRANT,
+            'check_times("key-release", grant.issued, grant.expires, now)',
+            "length = grant.expires - grant.issued",
+        ),
+        (
+            _GRANT,
+            "running.expires, running.renew_at = grant.expires, renew_at",
+            "running.expires, running.renew_at = int(now) + length, now + length / 2",
+        ),
+        (_GRANT, "index, grant.expires, renew_at", "index, int(now) + length, now + length / 2"),
+    ),
     mutation(
         "open-a-session-twice",
         "P7",

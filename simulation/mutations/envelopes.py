@@ -25,6 +25,16 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         ("protocol.trust:Trust.identify_untrusted", "if identity.role not in roles:", "if False:"),
     ),
     mutation(
+        "believe-the-first-key-of-a-name-alone",
+        "P12",
+        (
+            "protocol.trust:Trust.identify_untrusted",
+            "if identity.role not in roles:",
+            "if self.__dict__.setdefault('_first', {}).setdefault(identity.name, identity.signing_key) != identity.signing_key:\n"
+            "        raise AuthenticationError('another key than before')\n    if identity.role not in roles:",
+        ),
+    ),
+    mutation(
         "believe-any-signature",
         "P2",
         ("protocol.cose_sign:Sign1.verify", "if self.kid != key.thumbprint:", "if False:"),
