@@ -16,8 +16,8 @@ from edge_agent.enclave_client import EnclaveClient, EnclaveCrashedError
 from protocol.errors import EnclaveError, MalformedError
 from protocol.party import Delivery, Event, Noted
 from schemas.reason import Reason
+from tests.support.inside import NOW, Inside
 from tests.support.scripted_enclave import CONFIGURATION, ScriptedEnclave
-from tests.unit.edge_agent.test_boundary import NOW, Inside
 
 PART = 1000
 
