@@ -2,7 +2,8 @@
 
    Rows of the image are kept two by two, byte beside byte and with their borders, so that one instruction takes in two
    taps of four channels (`dot_pairs`). Weights are [channel / 8][pair of taps][8][2], pairs being one above the other;
-   the last row of an uneven kernel has zeros below it. */
+   the last row of an uneven kernel has zeros below it. Where such a kernel goes down row by row, its weights come twice,
+   the second time with the zeros above its first row: so every second row of the result has the pairs of the one before. */
 #pragma once
 
 #include "quantised_convolution.h"
@@ -13,6 +14,7 @@ INLINE int padded_channels(Window w) { return (w.channels + 7) / 8 * 8; }
 INLINE int padded_width(Window w) { return (w.out_width - 1) * w.stride_x + (w.kernel_width - 1) * w.dilation_x + 1; }
 INLINE int rows_kept(Window w) { return (w.kernel_height - 1) * w.dilation_y + 1; }
 INLINE int row_pairs(Window w) { return (w.kernel_height + 1) / 2; }
+INLINE int weights_twice(Window w) { return w.kernel_height % 2 && w.stride_y == 1 && w.dilation_y == 1; }
 
 /* Sixteen bytes of each of two rows, one of each in turn. */
 INLINE void sixteen_in_turn(uint8_t *to, const uint8_t *from_a, const uint8_t *from_b) {
@@ -133,13 +135,15 @@ INLINE void quantised_depthwise(const uint8_t *image, uint8_t zero, const int16_
     for (int i = 0; i < ring && i < MOST_TAPS; i++) held[i] = INT32_MIN;
     for (int y = 0; y < w.out_height; y++) {
         const uint8_t *rows[MOST_TAPS];
+        const int second = weights_twice(w) && y % 2;
         for (int pair = 0; pair < row_pairs(w); pair++) {
-            const int row = y * w.stride_y - w.top + 2 * pair * w.dilation_y, slot = (row + w.top) % ring;
+            const int row = y * w.stride_y - second - w.top + 2 * pair * w.dilation_y, slot = (row + w.top) % ring;
             if (held[slot] != row) keep_rows(kept + slot * bytes, image, w, row, row + w.dilation_y,
                                            (const uint8_t *)&zeros);
             held[slot] = row;
             rows[pair] = kept + slot * bytes;
         }
-        depthwise_row(rows, weights, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by, abreast);
+        const int16_t *own = weights + second * 2 * row_pairs(w) * w.kernel_width * padded_channels(w);
+        depthwise_row(rows, own, (uint8_t *)out + (int64_t)y * w.out_width * p.stride * item, w, p, by, abreast);
     }
 }

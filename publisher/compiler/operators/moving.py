@@ -52,6 +52,10 @@ def copy(step: Step, shape: Sequence[int], to: Walk, source: Walk) -> None:
         step.include("transpose.h")
         sizes = f"{writes[across]}, &{{a}}, {reads[last]}, {lengths[last]}, {lengths[across]}"
         statement, loops = f"transpose_{size * 8}(&{{o}}, {sizes});", [across, last]
+    elif size == 1 and _are_pixels(lengths, writes, reads):
+        step.include("transpose.h")
+        statement = f"pixels_of_three(&{{o}}, &{{a}}, {reads[-1]}, {lengths[-2]});"
+        loops = [len(lengths) - 2, len(lengths) - 1]
     else:
         statement, loops = "{o} = {a};", []
     outer = [depth for depth in range(len(lengths)) if depth not in loops]
@@ -83,6 +87,13 @@ def _across(lengths: Sequence[int], writes: Sequence[Stride], reads: Sequence[St
     found = (depth for depth, stride in enumerate(reads) if stride == 1 and lengths[depth] >= 4)
     depth = next(found, None)
     return depth if depth is not None and isinstance(writes[depth], int) else None
+
+
+def _are_pixels(lengths: Sequence[int], writes: Sequence[Stride], reads: Sequence[Stride]) -> bool:
+    """Whether three planes become pixels of three elements."""
+    if len(lengths) < 2 or lengths[-1] != 3 or not isinstance(reads[-1], int):
+        return False
+    return (*writes[-2:], reads[-2]) == (3, 1, 1)
 
 
 def bits(step: Step, value: Value, strides: tuple[Stride, ...], start: int = 0, pointer: str = "") -> Operand:

@@ -154,7 +154,7 @@ def _depthwise(step: Step, image: str, result: str, form: _Form) -> None:
     right = Right(form.kernels.taps, channels, taps.reshape(1, channels, -1).transpose(0, 2, 1))
     kept = step.scratch(_kept_bytes(window), "uint8")
     given = (form.product(right), window.c(channels), by, kept, _abreast(window.out[1]))
-    step.call("quantised_depthwise", image, zero & 255, step.constant(_pairs_of_taps(taps)), result, *given)
+    step.call("quantised_depthwise", image, zero & 255, step.constant(_weights(taps, window)), result, *given)
 
 
 def _abreast(width: int) -> int:
@@ -162,12 +162,19 @@ def _abreast(width: int) -> int:
     return min(width, min(ABREAST, key=lambda each: -(-width // each) * each))
 
 
-def _pairs_of_taps(taps: NDArray[np.int32]) -> NDArray[np.int16]:
-    """[channel, y, x] as [channel / 8, pair of rows, x, 8, 2], padded with zeros."""
+def _weights(taps: NDArray[np.int32], window: Window) -> NDArray[np.int16]:
+    """As kernels/quantised_depthwise.h has them: perhaps a second time, a row further down."""
+    if window.kernel[0] % 2 == 0 or window.strides[0] != 1 or window.dilations[0] != 1:
+        return _pairs_of_taps(taps, 0)
+    return np.stack([_pairs_of_taps(taps, first) for first in (0, 1)])
+
+
+def _pairs_of_taps(taps: NDArray[np.int32], first: int) -> NDArray[np.int16]:
+    """[channel, y, x] as [channel / 8, pair of rows, x, 8, 2], padded with zeros; `first` is the row they begin in."""
     channels, height, width = taps.shape
     blocks, pairs = -(-channels // 8), -(-height // 2)
     full = np.zeros((blocks * 8, pairs * 2, width), np.int16)
-    full[:channels, :height] = taps
+    full[:channels, first : first + height] = taps
     return np.ascontiguousarray(full.reshape(blocks, 8, pairs, 2, width).transpose(0, 2, 4, 1, 3))
 
 

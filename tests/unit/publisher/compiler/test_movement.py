@@ -31,6 +31,7 @@ PLACED = {
     "reversed": Single("Transpose", X),
     "channels last": Single("Transpose", floats(2, 7, 9, 6), perm=[0, 2, 3, 1]),
     "a matrix of some bytes": Single("Transpose", among(19, 33, count=99, dtype="int8")),
+    "pixels of bytes": Single("Transpose", among(2, 3, 5, 7, count=99, dtype="int8"), perm=[0, 2, 3, 1]),
     "a matrix of 64 bits": Single("Transpose", among(5, 18, count=99)),
     "heads": Single("Transpose", floats(1, 6, 2, 8), perm=[0, 2, 1, 3]),
     "concat": Single("Concat", floats(2, 1, 3), floats(2, 4, 3), floats(2, 0, 3), axis=1),
