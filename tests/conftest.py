@@ -5,14 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.examples import QUICK, QUICK_EXAMPLES
 
 SLOW_ALONE = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
 """Stands in files of which the default run takes nothing."""
 
-settings.register_profile(QUICK, max_examples=QUICK_EXAMPLES)
+# How long an example takes, or takes to be drawn, says what else the machine does.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+settings.register_profile(QUICK, settings.get_profile("patient"), max_examples=QUICK_EXAMPLES)
 
 
 def pytest_configure(config: pytest.Config) -> None:
