@@ -15,8 +15,8 @@ READY := .venv/.ready
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sensor, consumer
-	@.venv/bin/sealedge demo $(ARGS)
+demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sensor, consumer; ATTACK=1 with attacks
+	@.venv/bin/sealedge demo $(if $(ATTACK),--attack) $(ARGS)
 
 # Bytecode is kept whatever the surroundings say: without it, each process compiles all tests anew.
 test test-all coverage docs: export PYTHONDONTWRITEBYTECODE :=

@@ -1,17 +1,20 @@
 """`sealedge attack`, run: what it says of each attack, and that it would say so if one succeeded."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sealedge.client.seen import SeenResults
 from sealedge.operations.attacks.catalogue import CATALOGUE, chosen
+from sealedge.operations.attacks.page import updated
 from sealedge.operations.attacks.run import Report, attempt, play
 from sealedge.operations.attacks.scenario import Outcome
 from sealedge.operations.attacks.stage import Stage
 from verifier.nonces import NonceMemory
 
+PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
 BLOCKED_BEFORE = {"garbage", "nested", "oversized", "stack-bomb", "reach-outside", "import-from-host"}
 """What wasmtime and a parser that catches its errors stop in the usual way, too."""
 
@@ -112,6 +115,12 @@ def test_what_every_attack_got_before(report: Report) -> None:
         for name in found
     }
     assert found == expected
+
+
+@pytest.mark.slow
+def test_the_page_says_what_came_of_them(report: Report) -> None:
+    page = PAGE.read_text("utf-8")
+    assert page == updated(page, report), "run: python -m sealedge.operations.attacks.page docs/attacks.md"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sealedge.operations.attacks.catalogue import CATALOGUE, chosen
 from sealedge.operations.attacks.display import summary
 from sealedge.operations.attacks.modules import expected, model
 from sealedge.operations.attacks.owned_broker import OwnedBroker
+from sealedge.operations.attacks.page import MARK, updated
 from sealedge.operations.attacks.publish_packet import Packet, decode_publish, encode_publish, read_packet
 from sealedge.operations.attacks.run import Report, attempt
 from sealedge.operations.attacks.scenario import (
@@ -79,6 +81,18 @@ def test_some_are_chosen_by_name_or_family_in_the_order_of_the_catalogue() -> No
     assert found == [each.name for each in CATALOGUE if each.family == "replay" or each.name == "rollback"]
     with pytest.raises(ConfigurationError, match="no such attack"):
         chosen(["rollback", "nonsense"])
+
+
+def test_the_page_names_them_all_in_their_order() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in page.partition(MARK)[2].splitlines() if line.startswith("| `")]
+    assert [row[0].strip("| `") for row in rows] == [each.name for each in CATALOGUE]
+    assert [row[2] for row in rows] == [each.goal for each in CATALOGUE]
+
+
+def test_a_page_without_a_place_for_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="no line"):
+        updated("# Attacks\n", Report([], "mosquitto", 1.0))
 
 
 # What is said of them

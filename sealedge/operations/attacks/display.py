@@ -60,7 +60,9 @@ class Display:
 
 def table_of(tried: Sequence[Tried]) -> Table:
     """One row for each attack, grouped by family."""
-    table = Table("attack", "by", "breaks", "before", "now", "stopped by", box=None, padding=(0, 1))
+    table = Table(box=None, padding=(0, 1))
+    for name in ("attack", "by", "breaks", "before", "now", "stopped by"):
+        table.add_column(name, no_wrap=name == "attack")
     for family, found in groupby(tried, lambda each: each.scenario.family):
         table.add_section()
         table.add_row(Text(family, style="bold"))
@@ -72,19 +74,25 @@ def table_of(tried: Sequence[Tried]) -> Table:
 
 
 def summary(report: Report) -> str:
-    """The count, in one line."""
+    """The count, in one line, and where it comes from."""
+    return f"{counted(report)}. Each was run, on {report.broker}, in {report.seconds:.0f} s together."
+
+
+def counted(report: Report) -> str:
+    """How many succeed before, and how many are held now."""
     count, without = len(report.tried), len(report.tried) - report.applicable
     aside = f" ({without} had nothing to attack)" if without else ""
     return (
         f"before: {report.succeeded_before} of {report.applicable} succeed{aside}; "
-        f"now: {report.held_now} of {count} blocked or detected. "
-        f"Each was run, on {report.broker}, in {report.seconds:.0f} s together."
+        f"now: {report.held_now} of {count} blocked or detected"
     )
 
 
 def show_list(scenarios: Sequence[Scenario]) -> None:
     """Every attack and what it is after, without running any."""
-    table = Table("attack", "by", "breaks", "wants to", box=None, padding=(0, 1))
+    table = Table(box=None, padding=(0, 1))
+    for name in ("attack", "by", "breaks", "wants to"):
+        table.add_column(name, no_wrap=name == "attack")
     for family, found in groupby(scenarios, lambda each: each.family):
         table.add_row(Text(family, style="bold"))
         for each in found:
