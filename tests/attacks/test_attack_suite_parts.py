@@ -16,10 +16,7 @@ from sealedge.cli.application import main
 from sealedge.operations.attacks import run
 from sealedge.operations.attacks.catalogue import CATALOGUE, chosen
 from sealedge.operations.attacks.display import summary
-from sealedge.operations.attacks.modules import expected, model
-from sealedge.operations.attacks.owned_broker import OwnedBroker
 from sealedge.operations.attacks.page import MARK, updated
-from sealedge.operations.attacks.publish_packet import Packet, decode_publish, encode_publish, read_packet
 from sealedge.operations.attacks.run import Report, attempt
 from sealedge.operations.attacks.scenario import (
     Attacker,
@@ -33,6 +30,9 @@ from sealedge.operations.attacks.scenario import (
     succeeded,
 )
 from sealedge.operations.attacks.stage import Stage, found_in
+from sealedge.operations.attacks.targets.modules import expected, model
+from sealedge.operations.attacks.targets.owned_broker import OwnedBroker
+from sealedge.operations.attacks.targets.packets import Packet, decode_publish, encode_publish, read_packet
 from tests.support.examples import examples
 
 SECRET = bytes(range(100, 164))

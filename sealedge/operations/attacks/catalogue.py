@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import ConfigurationError, Finding
-from sealedge.operations.attacks import (
+from sealedge.operations.attacks.families import (
     attestation,
     delivery,
     eavesdropping,
+    exhaustion,
     hostile_modules,
+    key_release,
+    passports,
+    recipients,
     replaying,
     results,
-    sensing,
+    sessions,
     standing,
     tenants,
     theft,
@@ -21,13 +25,17 @@ from sealedge.operations.attacks.scenario import Scenario
 CATALOGUE: Final[Sequence[Scenario]] = (
     *eavesdropping.SCENARIOS,
     *results.SCENARIOS,
+    *recipients.SCENARIOS,
     *theft.SCENARIOS,
     *attestation.SCENARIOS,
+    *passports.SCENARIOS,
     *replaying.SCENARIOS,
-    *sensing.SCENARIOS,
+    *sessions.SCENARIOS,
+    *exhaustion.SCENARIOS,
     *tenants.SCENARIOS,
     *hostile_modules.SCENARIOS,
     *delivery.SCENARIOS,
+    *key_release.SCENARIOS,
     *standing.SCENARIOS,
 )
 

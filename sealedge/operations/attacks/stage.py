@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final, Self
 
-from sealedge.operations.attacks.modules import WEIGHTS, model
-from sealedge.operations.attacks.owned_broker import OwnedBroker
-from sealedge.operations.attacks.sealed import Sealed
-from sealedge.operations.attacks.usual import Usual
+from sealedge.operations.attacks.targets.modules import WEIGHTS, model
+from sealedge.operations.attacks.targets.owned_broker import OwnedBroker
+from sealedge.operations.attacks.targets.sealed import Sealed
+from sealedge.operations.attacks.targets.usual import Usual
 
 MASK, FORGED_MASK = 0x5A, 0xA5
 """How the owner's model and the attacker's are told apart by what they answer."""

@@ -1,6 +1,6 @@
 """Another program of the user that a process runs as, which reads that process's memory.
 
-    python -m sealedge.operations.attacks.memory_spy PID < needles, one in hex a line
+    python -m sealedge.operations.attacks.insiders.memory_spy PID < needles, one in hex a line
 
 Prints how many of the needles it found, or `refused`. It has no right that the device's user does not have: root's are
 given up first. Root itself reads the memory of everything that no TEE hides, and so does this program not claim.
@@ -24,7 +24,7 @@ SPY_SECONDS: Final = 60
 
 def spy(pid: int, needles: Iterable[bytes]) -> int | None:
     """How many of these stand in a process's memory, as its own user may look; None where it may not."""
-    command = [sys.executable, "-m", "sealedge.operations.attacks.memory_spy", str(pid)]
+    command = [sys.executable, "-m", "sealedge.operations.attacks.insiders.memory_spy", str(pid)]
     said = "\n".join(each.hex() for each in needles)
     found = subprocess.run(command, input=said, capture_output=True, text=True, check=True, timeout=SPY_SECONDS)  # noqa: S603
     return None if found.stdout.strip() == REFUSED else int(found.stdout)

@@ -23,8 +23,9 @@ from broker.embedded import Embedded
 from broker.settings import BrokerAddress, ConnectionSettings
 from protocol.errors import ConfigurationError, Finding
 from protocol.party import Publication
-from sealedge.operations.attacks.actors import Attacker
-from sealedge.operations.attacks.publish_packet import (
+from sealedge.operations.attacks.targets.accounts import Accounts
+from sealedge.operations.attacks.targets.actors import Attacker
+from sealedge.operations.attacks.targets.packets import (
     CONNECT,
     PUBLISH,
     Packet,
@@ -34,7 +35,6 @@ from sealedge.operations.attacks.publish_packet import (
     encode_publish,
     read_packet,
 )
-from sealedge.operations.certificates import BrokerCA, Issued
 
 HOST: Final = "127.0.0.1"
 MAX_LINE: Final = 2**26
@@ -65,8 +65,8 @@ class OwnedBroker:
             finding = Finding("broker", "mqtt://HOST[:PORT]", str(self._given))
             raise ConfigurationError("the attacker stands between TLS and the broker", finding=finding)
         self.said: list[Said] = []
-        self.kind: str = "given"
-        self._accounts: dict[str, ConnectionSettings] = {}
+        self.kind = str(self._given)
+        """Which broker it is, in words."""
         self._bends: list[Bend] = []
         self._clients: dict[str, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,8 +77,7 @@ class OwnedBroker:
             self.folder = Path(tempfile.mkdtemp(prefix="sealedge-attack-"))
             closing.callback(_remove, self.folder)
             self._upstream = self._given or self._embedded(closing)
-            self._authority = BrokerCA.create("attacked", time.time())
-            self._ca_file = self._written("ca.pem", self._authority.pem().certificate)
+            self._accounts = Accounts(self.folder, HOST)
             self._listen(closing)
             self.voice = closing.enter_context(Attacker(ConnectionSettings(url=str(self._upstream))))
             self._closing = closing.pop_all()
@@ -94,12 +93,7 @@ class OwnedBroker:
 
     def account(self, name: str) -> ConnectionSettings:
         """How an authenticated client connects: over TLS, with a certificate of its own. The same each time."""
-        if name not in self._accounts:
-            certificate, key = self._pair(name, self._authority.issue_client(name, "attacked", time.time()))
-            self._accounts[name] = ConnectionSettings(
-                url=self.url, ca_file=self._ca_file, certificate_file=certificate, key_file=key, retry_longest=1.0
-            )
-        return self._accounts[name]
+        return self._accounts.settings(name, self.url)
 
     # What the attacker does
 
@@ -114,10 +108,7 @@ class OwnedBroker:
     def heard(self, mark: int = 0, below: str = "") -> bytes:
         """Every byte of every publication after a mark, on topics below one: topics, payloads, properties."""
         publications = [each for each in self.since(mark) if each.topic.startswith(below)]
-        parts = [
-            (p.topic.encode(), p.payload, (p.response_topic or "").encode(), p.correlation or b"") for p in publications
-        ]
-        return b"\xff\0\xff".join(part for each in parts for part in each)
+        return b"\xff\0\xff".join(part for each in publications for part in _parts(each))
 
     @staticmethod
     def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
@@ -161,21 +152,13 @@ class OwnedBroker:
         listening = socket.create_server((HOST, 0))
         port = listening.getsockname()[1]
         self.url = f"mqtts://{HOST}:{port}"
-        context = self._context()
+        context = self._accounts.server_context()
         ready = threading.Event()
         thread = threading.Thread(target=self._run, args=(listening, context, ready), daemon=True)
         thread.start()
         ready.wait()
         closing.callback(thread.join)
         closing.callback(lambda: self._loop.call_soon_threadsafe(self._over.set))
-
-    def _context(self) -> ssl.SSLContext:
-        certificate, key = self._pair("server", self._authority.issue_server(HOST, time.time()))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        context.load_verify_locations(self._ca_file)
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
 
     def _run(self, listening: socket.socket, context: ssl.SSLContext, ready: threading.Event) -> None:
         asyncio.run(self._serve(listening, context, ready))
@@ -254,16 +237,9 @@ class OwnedBroker:
                 return told, encode_puback(identifier) if identifier else b""
         return None
 
-    # Files
 
-    def _pair(self, name: str, issued: Issued) -> tuple[Path, Path]:
-        return self._written(f"{name}.pem", issued.certificate), self._written(f"{name}.key", issued.key)
-
-    def _written(self, name: str, content: bytes) -> Path:
-        path = self.folder / name
-        path.write_bytes(content)
-        path.chmod(0o600)
-        return path
+def _parts(said: Publication) -> tuple[bytes, ...]:
+    return said.topic.encode(), said.payload, (said.response_topic or "").encode(), said.correlation or b""
 
 
 def _remove(folder: Path) -> None:

@@ -6,25 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from protocol.attestation import open_past_attestation_result_untrusted
 from protocol.cose import parse_sign1_untrusted
-from protocol.envelope import Address, seal_message, sign_document
+from protocol.envelope import sign_document
 from protocol.messages import decode_message_untrusted
 from protocol.party import Noted, Publication
 from schemas.kinds import Kind, Role
-from schemas.model import KeyGrant, KeyRequest, Manifest
-from sealedge.operations.attacks.actors import is_noted
-from sealedge.operations.attacks.insiders import Insider
-from sealedge.operations.attacks.modules import compiled, expected, model
-from sealedge.operations.attacks.results import flipped, once
+from schemas.model import Manifest
+from sealedge.operations.attacks.families.results import flipped
+from sealedge.operations.attacks.insiders.session import Insider
 from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged, not_applicable
-from sealedge.operations.attacks.sealed import AGENT, MODEL, ROGUE, Sealed
 from sealedge.operations.attacks.stage import FORGED_MASK, MASK, Stage
+from sealedge.operations.attacks.targets.actors import is_noted
+from sealedge.operations.attacks.targets.modules import compiled, expected, model
+from sealedge.operations.attacks.targets.names import MODEL, ROGUE
 
 FAMILY: Final = "model delivery"
 RUNS: Final = "the agent runs the attacker's module"
-RETRY_SECONDS: Final = 60.0
-"""By how much the clock is moved on, so that an enclave asks again what it was not answered."""
 
 
 def _forged_module(stage: Stage) -> bytes:
@@ -72,10 +69,6 @@ def _cache_before(stage: Stage) -> Verdict:
     cache.write_bytes(honest)
     usual.start_agent()
     return judged(won, RUNS, "check")
-
-
-def _no_key_before(_stage: Stage) -> Verdict:
-    return not_applicable("the model is not encrypted: there is no key to exchange")
 
 
 def _no_chunk_before(_stage: Stage) -> Verdict:
@@ -139,45 +132,6 @@ def _rollback(stage: Stage) -> Verdict:
     by = fleet["agent"].refused(mark, topic)
     stage.broker.publish(new)
     return judged(by is None, "the enclave took the replaced manifest without a word", by)
-
-
-def _key_exchanged(stage: Stage, exchanged: Callable[[Publication], Publication]) -> Verdict:
-    """The next key release to the agent is exchanged on its way; at last the true one arrives."""
-    fleet = stage.sealed
-    inbox, agent = fleet.topics.inbox(Role.AGENT, AGENT), fleet["agent"]
-    mark = agent.mark()
-    with stage.broker.bending(once(inbox, exchanged)):
-        fleet.publish(stage.new_module())
-        by = agent.refused(mark, inbox)
-    loaded = any(is_noted(event, "key-released") for event in agent.since(mark))
-    fleet.clock.ahead += RETRY_SECONDS
-    fleet.wait_for_model(mark)
-    return judged(loaded and by is None, "the enclave took a key that was not for its request", by)
-
-
-def _substituted_key(stage: Stage) -> Verdict:
-    """A key release that this very enclave was sent, for the version before."""
-    fleet = stage.sealed
-    old = fleet.recorded(fleet.topics.inbox(Role.AGENT, AGENT))[-1]
-    return _key_exchanged(stage, lambda each: replace(each, payload=old.payload))
-
-
-def _foreign_key(stage: Stage) -> Verdict:
-    """A key of another publisher of the fleet, sealed to this enclave, for this very request."""
-    fleet = stage.sealed
-    with Insider(fleet, Role.PUBLISHER, ROGUE) as rogue:
-        return _key_exchanged(stage, lambda each: _grant_of(fleet, rogue, each))
-
-
-def _grant_of(fleet: Sealed, rogue: Insider, honest: Publication) -> Publication:
-    asked = fleet.recorded(fleet.topics.key(MODEL))[-1]
-    request = decode_message_untrusted(KeyRequest, parse_sign1_untrusted(asked.payload).payload)
-    kem = open_past_attestation_result_untrusted(request.attestation_result, fleet.trust(), fleet.clock()).kem_key
-    fields = {name: getattr(request, name) for name in ("fleet", "agent", "model", "version", "manifest", "request")}
-    grant = KeyGrant(**fields, content_key=os.urandom(32), issued=rogue.now, expires=rogue.now + 300)
-    address = Address(honest.topic, AGENT, request.request)
-    payload = seal_message(Kind.KEY_RELEASE, grant, rogue.signing, kem, address, os.urandom, rogue.credential)
-    return replace(honest, payload=payload)
 
 
 def _swapped_on_disk(stage: Stage, files: str, noted: str, content: Callable[[Path], bytes]) -> Verdict:
@@ -245,24 +199,6 @@ SCENARIOS: Final = (
         "bring back a version that was replaced",
         _rollback_before,
         _rollback,
-    ),
-    Scenario(
-        "substitute-wrapped-key",
-        FAMILY,
-        ("P5",),
-        Attacker.BROKER,
-        "have a key of another version used",
-        _no_key_before,
-        _substituted_key,
-    ),
-    Scenario(
-        "forged-grant",
-        FAMILY,
-        ("P2", "P5"),
-        Attacker.PUBLISHER,
-        "have a key of its own used",
-        _no_key_before,
-        _foreign_key,
     ),
     Scenario(
         "swap-compiled-module",

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 from protocol.errors import TransportError
 from protocol.party import Delivery, Publication
-from sealedge.operations.attacks.actors import ANSWER_SECONDS, Attacker
-from sealedge.operations.attacks.owned_broker import OwnedBroker
-from sealedge.operations.attacks.usual_agent import MODEL, REPLY, REQUEST, RESULTS, STATUS
+from sealedge.operations.attacks.targets.actors import ANSWER_SECONDS, Attacker
+from sealedge.operations.attacks.targets.owned_broker import OwnedBroker
+from sealedge.operations.attacks.targets.usual_agent import MODEL, REPLY, REQUEST, RESULTS, STATUS
 
 STOP_SECONDS: Final = 2.0
 
@@ -74,7 +74,7 @@ class Usual:
         command = [
             sys.executable,
             "-m",
-            "sealedge.operations.attacks.usual_agent",
+            "sealedge.operations.attacks.targets.usual_agent",
             account.url,
             *files,
             str(self.folder),

@@ -1,6 +1,6 @@
 """The usual agent's process: takes the model from a retained message, readings as JSON, and answers with JSON.
 
-    python -m sealedge.operations.attacks.usual_agent URL CA CERTIFICATE KEY FOLDER
+    python -m sealedge.operations.attacks.targets.usual_agent URL CA CERTIFICATE KEY FOLDER
 
 It is written as such agents are: one instance of the module, kept; wasmtime with its defaults and WASI; the compiled
 module kept on disk for the next start. Nothing of it is careless on purpose.
@@ -20,7 +20,7 @@ from broker.link import Link
 from broker.process import run
 from broker.settings import ConnectionSettings
 from protocol.party import Delivery, Event, Publication, Subscription
-from sealedge.operations.attacks.memory_spy import drop_rights
+from sealedge.operations.attacks.insiders.memory_spy import drop_rights
 
 MODEL, REQUEST, REPLY = "usual/model", "usual/agent/bedside-1/request", "usual/sensor/ward-7/reply"
 RESULTS, STATUS = "usual/results", "usual/agent/bedside-1/status"

@@ -9,12 +9,12 @@ from typing import Final
 
 from protocol.errors import TransportError
 from sealedge.client.events import Answered, RequestRefused
-from sealedge.operations.attacks import modules
 from sealedge.operations.attacks.scenario import Attack, Attacker, Scenario, Verdict, judged
-from sealedge.operations.attacks.sealed import LIMITS, Sealed
 from sealedge.operations.attacks.stage import Stage, found_in
-from sealedge.operations.attacks.usual import Usual
-from sealedge.operations.attacks.usual_agent import REQUEST
+from sealedge.operations.attacks.targets import modules
+from sealedge.operations.attacks.targets.sealed import LIMITS, Sealed
+from sealedge.operations.attacks.targets.usual import Usual
+from sealedge.operations.attacks.targets.usual_agent import REQUEST
 
 FAMILY: Final = "hostile modules"
 PAGE: Final = 65_536

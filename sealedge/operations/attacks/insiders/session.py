@@ -17,8 +17,9 @@ from protocol.messages import decode_message_untrusted, encode_message
 from protocol.party import Delivery, Publication
 from schemas.kinds import Kind, Role, Tier
 from schemas.session import InferenceRequest, InferenceResult, SessionOpen
-from sealedge.operations.attacks.actors import Attacker
-from sealedge.operations.attacks.sealed import AGENT, MODEL, Sealed
+from sealedge.operations.attacks.targets.actors import Attacker
+from sealedge.operations.attacks.targets.names import AGENT, MODEL
+from sealedge.operations.attacks.targets.sealed import Sealed
 from storage.files import read_bytes
 from storage.key_files import read_kem_key, read_signing_key
 

@@ -20,15 +20,16 @@ from schemas.attestation import AttestationResult
 from schemas.kinds import Kind, Role
 from schemas.model import Manifest
 from schemas.session import InferenceResult, Receipt
-from sealedge.operations.attacks.actors import Attacker as Client
-from sealedge.operations.attacks.delivery import said_by_broker_before
-from sealedge.operations.attacks.insiders import Insider
-from sealedge.operations.attacks.machines import verifying_key
-from sealedge.operations.attacks.modules import expected
+from sealedge.operations.attacks.families.delivery import said_by_broker_before
+from sealedge.operations.attacks.insiders.machines import verifying_key
+from sealedge.operations.attacks.insiders.session import Insider
 from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged
-from sealedge.operations.attacks.sealed import AGENT, CONSUMER, MALLORY, MODEL, SENSOR, Sealed
 from sealedge.operations.attacks.stage import MASK, Stage, found_in
-from sealedge.operations.attacks.usual_agent import RESULTS
+from sealedge.operations.attacks.targets.actors import Attacker as Client
+from sealedge.operations.attacks.targets.modules import expected
+from sealedge.operations.attacks.targets.names import AGENT, CONSUMER, MALLORY, MODEL, SENSOR
+from sealedge.operations.attacks.targets.sealed import Sealed
+from sealedge.operations.attacks.targets.usual_agent import RESULTS
 from sealedge.operations.authority import Authority
 from storage.key_files import read_kem_key
 

@@ -5,11 +5,11 @@ from typing import Final
 from protocol.party import Publication
 from publisher.shelf import Shelf
 from schemas.kinds import Role
-from sealedge.operations.attacks.actors import Attacker as Client
-from sealedge.operations.attacks.modules import expected
 from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged, not_applicable
-from sealedge.operations.attacks.sealed import MODEL, PADDED
 from sealedge.operations.attacks.stage import MASK, Stage, found_in
+from sealedge.operations.attacks.targets.actors import Attacker as Client
+from sealedge.operations.attacks.targets.modules import expected
+from sealedge.operations.attacks.targets.names import MODEL, PADDED
 from sealedge.operations.demo.eavesdropper import private_keys
 from storage.store import SqliteStore
 

@@ -6,10 +6,11 @@ from typing import Final
 from protocol.party import Publication
 from schemas.kinds import Role
 from sealedge.client.events import ResultReceived
-from sealedge.operations.attacks.modules import expected
 from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged
-from sealedge.operations.attacks.sealed import AGENT, MODEL, SENSOR, Sealed
 from sealedge.operations.attacks.stage import MASK, Stage
+from sealedge.operations.attacks.targets.modules import expected
+from sealedge.operations.attacks.targets.names import AGENT, MODEL, SENSOR
+from sealedge.operations.attacks.targets.sealed import Sealed
 
 FAMILY: Final = "replay"
 TIMES: Final = 5

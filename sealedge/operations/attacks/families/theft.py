@@ -2,22 +2,15 @@
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Final
 
-from protocol.envelope import Address, sign_message
-from protocol.messages import digest
-from protocol.party import Publication
-from schemas.kinds import Kind, Role
-from schemas.model import KeyRequest
-from sealedge.operations.attacks.actors import Attacker as Client
-from sealedge.operations.attacks.insiders import Insider
-from sealedge.operations.attacks.memory_spy import spy
-from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged, not_applicable
-from sealedge.operations.attacks.sealed import AGENT, MALLORY, MODEL
+from sealedge.operations.attacks.insiders.memory_spy import spy
+from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged
 from sealedge.operations.attacks.stage import Stage, found_in, pieces
-from sealedge.operations.attacks.usual_agent import MODEL as USUAL_MODEL
+from sealedge.operations.attacks.targets.actors import Attacker as Client
+from sealedge.operations.attacks.targets.names import MODEL
+from sealedge.operations.attacks.targets.usual_agent import MODEL as USUAL_MODEL
 
 FAMILY: Final = "theft"
 HARDWARE: Final = "chip.pem"
@@ -92,37 +85,6 @@ def _in_memory(pid: int, secret: bytes, what: str) -> Verdict:
     return judged(found > 0, f"{found} parts of the {what} read from the process's memory", "erasure")
 
 
-def _key_before(_stage: Stage) -> Verdict:
-    return not_applicable("the model is not encrypted: there is no key to ask for")
-
-
-def _key_now(stage: Stage) -> Verdict:
-    """A sensor asks the publisher for the model's key, showing the agent's attestation result, which anybody has."""
-    fleet = stage.sealed
-    manifest = fleet.recorded(fleet.topics.manifest(MODEL))[-1].payload
-    with Insider(fleet, Role.SENSOR, MALLORY) as mallory:
-        request = KeyRequest(
-            fleet=fleet.name,
-            agent=AGENT,
-            model=MODEL,
-            version=fleet.version,
-            manifest=digest(manifest),
-            request=os.urandom(16),
-            attestation_result=mallory.passport.document,
-            issued=mallory.now,
-        )
-        address = Address(fleet.topics.key(MODEL), "publisher", request.request)
-        payload = sign_message(Kind.KEY_REQUEST, request, mallory.signing, address)
-        mark, publisher = mallory.client.mark(), fleet["publisher"]
-        asked = publisher.mark()
-        mallory.client.say(
-            Publication(address.topic, payload, response_topic=mallory.inbox, correlation=request.request)
-        )
-        by = publisher.refused(asked, address.topic)
-        released = mallory.client.hear(lambda each: each.correlation == request.request, mark, 0.2)
-    return judged(released is not None or by is None, "the publisher answered with a key", by)
-
-
 SCENARIOS: Final = (
     Scenario(
         "steal-model-from-broker", FAMILY, ("P1",), Attacker.CLIENT, "have the model", _fetched_before, _fetched_now
@@ -145,8 +107,5 @@ SCENARIOS: Final = (
         "have a reading, without root",
         _reading_before,
         _reading_now,
-    ),
-    Scenario(
-        "ask-for-the-key", FAMILY, ("P3", "P5"), Attacker.SENSOR, "be lent the model's key", _key_before, _key_now
     ),
 )

@@ -12,13 +12,14 @@ from protocol.revocation import sign_revocations
 from schemas.kinds import Role
 from schemas.status import RevocationKind, RevocationList
 from sealedge.client.events import Answered, TimedOut
-from sealedge.operations.attacks.actors import is_noted
-from sealedge.operations.attacks.insiders import Insider
-from sealedge.operations.attacks.modules import expected
+from sealedge.operations.attacks.insiders.session import Insider
 from sealedge.operations.attacks.scenario import Attacker, Scenario, Verdict, judged, not_applicable
-from sealedge.operations.attacks.sealed import AGENT, MALLORY, PADDED, Sealed
 from sealedge.operations.attacks.stage import MASK, Stage
-from sealedge.operations.attacks.usual_agent import MODEL
+from sealedge.operations.attacks.targets.actors import is_noted
+from sealedge.operations.attacks.targets.modules import expected
+from sealedge.operations.attacks.targets.names import AGENT, MALLORY, PADDED
+from sealedge.operations.attacks.targets.sealed import Sealed
+from sealedge.operations.attacks.targets.usual_agent import MODEL
 from sealedge.operations.revoke import identifiers, revoke
 from storage.files import read_bytes
 

@@ -27,8 +27,8 @@ from schemas.attestation import (
     SimulatedEvidence,
 )
 from schemas.kinds import Kind, Role
-from sealedge.operations.attacks.actors import Attacker
-from sealedge.operations.attacks.sealed import Sealed
+from sealedge.operations.attacks.targets.actors import Attacker
+from sealedge.operations.attacks.targets.sealed import Sealed
 from sealedge.operations.references import reference_values
 from storage.files import read_bytes
 from storage.key_files import read_signing_key
