@@ -21,8 +21,10 @@ demo: $(READY) ## Run the demonstration: broker, verifier, publisher, agent, sen
 # Bytecode is kept whatever the surroundings say: without it, each process compiles all tests anew.
 test test-all coverage docs: export PYTHONDONTWRITEBYTECODE :=
 
+# One process more than cores: many tests wait for a broker, a compiler or a disk.
+test: export PYTEST_XDIST_AUTO_NUM_WORKERS := $(shell expr $$(nproc || getconf _NPROCESSORS_ONLN) + 1)
 test: $(READY) ## Run the tests that take under a minute together
-	$(PY) -m pytest -m "not slow" -n auto $(ARGS)
+	$(PY) -m pytest -m "not slow" -n auto --dist=worksteal $(ARGS)
 
 test-all: $(READY) ## Run every test, the slow ones too
 	$(PY) -m pytest -m "" -n auto $(ARGS)

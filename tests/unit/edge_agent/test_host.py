@@ -218,6 +218,7 @@ def test_the_configuration_holds_what_is_measured_apart() -> None:
     assert EnclaveConfiguration(measured=measured, agent="agent-1", enrolment=b"e").digest != CONFIGURATION.digest
 
 
+@pytest.mark.slow
 def test_one_that_was_begun_is_the_one_that_is_started_or_is_ended() -> None:
     process = EnclaveProcess(CONFIGURATION, COMMAND)
     process.begin()

@@ -159,6 +159,7 @@ def test_what_must_stay_stays(name: str) -> None:
     assert operators(nodes, *outputs) == expected
 
 
+@pytest.mark.slow
 def test_residuals_chains_and_what_stays_answer_as_onnxruntime_does() -> None:
     residual = [
         node("Conv", ["c", "v"], ["e"]),
