@@ -36,7 +36,7 @@ prove: $(READY) ## Prove the protocol's claims, and find the attacks without eac
 	$(PY) -m proof $(ARGS)
 
 fuzz: .venv/.fuzz ## Fuzz what reads bytes from the network, SECONDS=30 for each target; ONLY= a word of names
-	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) --only "$(ONLY)" $(ARGS)
+	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) --only "$(ONLY)" $(ARGS)
 
 lint: $(READY) ## Check style, types, the doors between the packages, and the lock file
 	$(PY) -m ruff check
@@ -93,5 +93,6 @@ $(READY): .venv/.uv pyproject.toml uv.lock
 	@touch $@
 
 .venv/.fuzz: $(READY) scripts/fuzz.txt
-	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --require-hashes --only-binary :all: -r scripts/fuzz.txt
+	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps --require-hashes --only-binary :all: -r scripts/fuzz.txt \
+		|| { echo "make fuzz: no atheris for this Python and machine on PyPI (scripts/fuzz.txt)" >&2; exit 1; }
 	@touch $@

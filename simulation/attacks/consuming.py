@@ -38,16 +38,11 @@ class Opened:
         self.original, self._sealed = original, parse_encrypt_untrusted(original.payload)
         holder, self._session = fleet.holder(Role.CONSUMER, "consumer-1"), self._sealed.kid or b""
         info = encode([DOMAIN, "result", FLEET, self._session])
-        self._secret = self._sealed.unwrap(holder.kem, extra_info=info)
+        self._key = AeadKey(self._sealed.unwrap(holder.kem, extra_info=info), NO_BASE_IV)
         aad = self._aad(original.correlation or b"")
         self.result = decode_message_untrusted(
             InferenceResult, self._sealed.open(self._key, typ=str(Kind.RESULT), external_aad=aad)
         )
-
-    @property
-    def _key(self) -> AeadKey:
-        """Anew each time: a key of ours refuses to seal under a lower number, and these are drawn."""
-        return AeadKey(self._secret, NO_BASE_IV)
 
     def _aad(self, correlation: bytes) -> bytes:
         return message_aad(Kind.RESULT, self.original.topic, self._session, "", correlation)

@@ -1,81 +1,108 @@
-"""`python -m tests.fuzz`: each target for some seconds under a coverage-guided fuzzer, inputs kept in `.fuzz/corpus`.
+"""`python -m tests.fuzz`: each target for some seconds under a coverage-guided fuzzer.
 
-Exit 1 when an input raised anything but a RemoteError, took ten seconds, or took 2 GiB: it is left in `.fuzz/found`.
+    python -m tests.fuzz [--seconds 30] [--only WORD] [--jobs 2] [--json]
+    python -m tests.fuzz --replay .fuzz/found/TARGET/crash-...
+    python -m tests.fuzz --keep
+
+Faults on purpose come first, and must be found: what cannot fail says nothing. Exit 1: an input raised anything but
+a RemoteError or took more than it may, and lies in `.fuzz/found`; or a fault on purpose was not found.
 """
 
 import argparse
+import faulthandler
 import json
-import subprocess
+import os
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
-KEPT = Path(".fuzz")
-LIMITS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=8192", "-print_final_stats=1", "-verbosity=0")
+from tests.fuzz.running import fuzzed, instrumented
+
+PLANTED_SECONDS = 300
+"""At most: a fault on purpose ends its run as soon as it is found."""
+
+HANGING_SECONDS = 30
 
 
-def main() -> int:
-    """Fuzz the targets whose name contains a word, one process each, and say what came of them."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+def main(arguments: Sequence[str]) -> int:
+    """Do as the arguments say. Returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    if asked.replay:
+        return _replay(asked.replay)
+    try:
+        instrumented()
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is missing: `make fuzz` installs it", file=sys.stderr)
+        return 2
+    if asked.keep:
+        from tests.fuzz.keeping import keep  # noqa: PLC0415
+
+        return keep(asked.only)
+    return _fuzz(asked)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m tests.fuzz", description="Fuzz what reads bytes from the network.")
     parser.add_argument("--seconds", type=int, default=30, help="for each target")
     parser.add_argument("--only", default="", help="targets whose name contains this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at a time")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--target", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.target is not None:
-        fuzz(given.target, given.seconds)
-    from tests.fuzz.targets import targets  # noqa: PLC0415 - in a target's process it is imported instrumented
-
-    rows = []
-    for name in (name for name in targets() if given.only in name):
-        rows.append(fuzzed(name, given.seconds))
-        if not given.json:
-            print(_line(rows[-1]), flush=True)
-    if given.json:
-        print(json.dumps(rows, indent=1))
-    return 0 if rows and all(row["clean"] for row in rows) else 1
+    parser.add_argument("--replay", type=Path, nargs="+", help="inputs: each through the target of its folder, once")
+    parser.add_argument("--keep", action="store_true", help="write the committed corpus anew from what was found")
+    return parser
 
 
-def fuzz(name: str, seconds: int) -> None:
-    """In a process of its own: run the fuzzer on one target. Ends the process."""
-    import atheris  # noqa: PLC0415
+def _fuzz(asked: argparse.Namespace) -> int:
+    from tests.fuzz.targets import names  # noqa: PLC0415
 
-    with atheris.instrument_imports(include=["protocol", "schemas", "verifier", "edge_agent", "publisher", "sealedge"]):
-        from tests.fuzz.targets import targets  # noqa: PLC0415
-    target = targets()[name]
-    corpus = _folder("corpus", name)
-    for number, seed in enumerate(target.seeds()):
-        (corpus / f"seed-{number}").write_bytes(seed)
-    found = f"-artifact_prefix={_folder('found', name)}/"
-    atheris.Setup([sys.argv[0], *LIMITS, f"-max_total_time={seconds}", found, str(corpus)], target.run)
-    atheris.Fuzz()
-
-
-def fuzzed(name: str, seconds: int) -> dict[str, object]:
-    """Fuzz one target in a process; how many inputs, and whether nothing was found."""
-    command = [sys.executable, "-m", "tests.fuzz", "--target", name, "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    inputs = [int(line.split()[-1]) for line in done.stderr.splitlines() if "number_of_executed_units" in line]
-    row: dict[str, object] = {"target": name, "inputs": sum(inputs), "clean": done.returncode == 0 and bool(inputs)}
-    if not row["clean"]:
-        row["said"] = _end(done.stdout.splitlines() + done.stderr.splitlines())
-    return row
+    begun, told = time.monotonic(), sys.stderr if asked.json else sys.stdout
+    planted = _find_planted(asked, told)
+    outcomes = []
+    for each in fuzzed([name for name in names() if asked.only in name], asked.seconds, asked.jobs):
+        outcomes.append(each)
+        print(each.line, file=told, flush=True)
+    faults = sum(not each.is_clean for each in outcomes)
+    shown = {
+        "targets": len(outcomes),
+        "runs": sum(each.runs for each in outcomes),
+        "faults": faults,
+        "planted": len(planted),
+        "planted_found": sum(planted.values()),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+    print("  ".join(f"{count} {what}" for what, count in shown.items()), file=told)
+    if asked.json:
+        print(json.dumps({**shown, "outcomes": [asdict(each) for each in outcomes]}, indent=1))
+    return 0 if (outcomes or planted) and not faults and all(planted.values()) else 1
 
 
-def _end(lines: Sequence[str]) -> str:
-    told = [line for line in lines if "Exception" in line or "Error" in line or "SUMMARY" in line]
-    return "\n".join((told or list(lines))[-5:])
+def _find_planted(asked: argparse.Namespace, told: TextIO) -> dict[str, bool]:
+    """Whether each fault on purpose was found, under the word that is said of it."""
+    from tests.fuzz.planted import planted  # noqa: PLC0415
+
+    wanted = {name: each.found for name, each in planted().items() if asked.only in name}
+    found = {}
+    for each in fuzzed(list(wanted), PLANTED_SECONDS, asked.jobs):
+        found[each.target] = each.found == wanted[each.target]
+        word = "found" if found[each.target] else "MISSED"
+        print(f"{word} {wanted[each.target]} in {each.runs} runs  {each.target}", file=told, flush=True)
+    return found
 
 
-def _line(row: dict[str, object]) -> str:
-    return f"{'ok ' if row['clean'] else 'BAD'} {row['inputs']:>9} {row['target']} {row.get('said', '')}"
+def _replay(inputs: Sequence[Path]) -> int:
+    """Raises whatever a target raises. A loop in C is ended, and told where it stands."""
+    from tests.fuzz.registry import target_of  # noqa: PLC0415
 
-
-def _folder(kind: str, name: str) -> Path:
-    folder = KEPT / kind / "".join(each if each.isalnum() else "-" for each in name)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    for each in inputs:
+        faulthandler.dump_traceback_later(HANGING_SECONDS, exit=True)
+        target_of(each.parent.name).run(each.read_bytes())
+        faulthandler.cancel_dump_traceback_later()
+        print(f"ok {each}")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
