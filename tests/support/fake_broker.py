@@ -138,7 +138,7 @@ class FakeBroker:
             except TimeoutError:
                 continue
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(30)
                 script = self.scripts[min(self.connections, len(self.scripts) - 1)]
                 self.connections += 1
                 try:

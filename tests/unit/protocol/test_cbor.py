@@ -238,9 +238,9 @@ def test_tags_outside_the_list_are_refused() -> None:
 def test_crowded_integer_keys_take_linear_time(keys: list[int]) -> None:
     """Keys alike in their low bits, or modulo the prime of Python's integer hash: the worst that 64 bits allow."""
     crowded = cbor.encode(dict.fromkeys(keys))
-    started = time.perf_counter()
+    started = time.process_time()
     cbor.decode_untrusted(crowded)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_bool_and_integer_stay_apart() -> None:

@@ -264,7 +264,7 @@ def test_a_service_that_drips_is_cut_off(first: bytes) -> None:
     with dripping(first) as url, pytest.raises(AttesterError, match="takes too long") as caught:
         LoopbackService.of_url(url, 0.2).ask("/info", {})
     assert caught.value.reason == Reason.TIMEOUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-server\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"])

@@ -122,7 +122,7 @@ def test_nothing_that_a_program_started_outlives_it(tmp_path: Path) -> None:
     file = tmp_path / "child"
     attester_of(f"sleep 60 >/dev/null 2>&1 & echo $! > {file}; cat").collect(REPORT_DATA)
     child = int(file.read_text())
-    for _ in range(200):
+    for _ in range(3000):
         if not Path(f"/proc/{child}").exists() or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
             return
         time.sleep(0.01)

@@ -32,7 +32,7 @@ def test_an_endless_run_ends_at_its_deadline(load, module):
     with pytest.raises(EnclaveError) as caught:
         loaded.run(b"1234")
     assert caught.value.reason is Reason.DEADLINE_EXCEEDED
-    assert 0.1 <= time.monotonic() - started < 5.0
+    assert 0.1 <= time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("how", ["(start $loop)", '(export "_initialize" (func $loop))'])
