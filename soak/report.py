@@ -48,8 +48,8 @@ Anonymous memory (what no file stands behind) in the time after the kills, witho
 end, and a line by least squares with its standard error. Descriptors and threads: at the beginning and the end of the
 same time, and the most in the whole run. The enclave's row is that of its process and of the one that compiles.
 
-What is kept so that nothing is done twice takes room first, and is bounded: {EnclaveLimits().cached_replies:,} answers
-of a session, and of a sender's one-shots, in the enclave; {SEEN:,} results at the consumer.
+What is kept so that nothing is done twice takes room first, and is bounded: in the enclave
+{EnclaveLimits().cached_replies:,} answers of a session, and of a sender's one-shots; at the consumer {SEEN:,} results.
 """
 
 NOTHING: Final = "none"
@@ -112,7 +112,7 @@ def _machine(found: Found) -> Iterator[str]:
     about = {
         "command": f"`{found['command']}`",
         "ran": f"{found['seconds']:.0f} s, the last {peace:.0f} s without kills; begun {found['begun']}",
-        "load": ", ".join(f"{rate:g} readings/s at {name}" for name, rate in found["plan"]["rates"].items()),
+        "load": ", ".join(f"{rate:.1f} readings/s at {name}" for name, rate in found["plan"]["rates"].items()),
         "load average": f"median {load['median']:g}, highest {load['highest']:g}",
         "besides": found["note"],
         **found["machine"],
