@@ -105,7 +105,7 @@ def forged_challenge(world: "World", act: Act) -> None:
         issued=now,
         expires=now + 60,
         purpose="birth",
-        algorithms=(-9, -65801),
+        algorithms=(-65801, -19, -9),
         formats=("any",),
     )
     address = Address(topics.challenge(agent), agent, challenge.nonce)

@@ -82,7 +82,7 @@ def _forged_challenge(stage: Stage) -> Verdict:
             issued=now,
             expires=now + 60,
             purpose="renewal",
-            algorithms=(-9, -65801),
+            algorithms=(-65801, -19, -9),
             formats=("any",),
         )
         address = Address(fleet.topics.challenge(AGENT), AGENT, challenge.nonce)

@@ -107,7 +107,7 @@ def test_a_challenge_by_somebody_who_is_no_verifier_is_refused(world: World) -> 
     now = int(world.broker.now)
     challenge = Challenge(
         fleet="clinic", agent="agent-1", verifier="publisher", nonce=nonce, issued=now, expires=now + 60,
-        purpose="birth", algorithms=(-9, -65801), formats=("x",),
+        purpose="birth", algorithms=(-65801, -19, -9), formats=("x",),
     )  # fmt: skip
     address = Address(topic, "agent-1", nonce)
     payload = sign_message(Kind.CHALLENGE, challenge, forger.signing, address, forger.credential)
