@@ -71,6 +71,8 @@ class Fleet:
         self.lists: list[bytes] = []
         self.revoke(START)
         self.modules: dict[int, bytes] = {}
+        self.packaged_by = b""
+        """The key that signed the newest version."""
         in_memory = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="sealedge-simulation-", dir=in_memory))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
@@ -162,6 +164,7 @@ class Fleet:
             randomness=owner.randomness,
         )
         self.modules[made.manifest.version] = module
+        self.packaged_by = owner.signing.public.thumbprint
         self.taint.note("the module", module[4:])
         self._note_keys(store)
         return made

@@ -249,6 +249,9 @@ class World:
         self.broker.publish(Publication(self.fleet.topics.revocations, self.fleet.lists[-1], retain=True))
         for name in self.names:
             self.guarded(partial(self.reconnect, name))
+        if self.holder("publisher").signing.public.thumbprint != self.fleet.packaged_by:
+            # Its owner sees that nobody believes the version that the retired key signed.
+            self.guarded(self.publish_version)
         self.ledger.healed_at = self.broker.now
 
     def reconnect(self, name: str) -> None:

@@ -1,11 +1,11 @@
 """No result is forged, doubled or misdelivered, and nothing is computed that nobody was entitled to."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from protocol.messages import digest
-from protocol.party import Event, Noted, Publication
+from protocol.party import Delivery, Event, Noted, Publication
 from schemas.kinds import Kind, Role
 from sealedge.client.events import Answered, RequestRefused, ResultReceived
 from simulation.fleet import MODEL
@@ -162,15 +162,20 @@ def bound(case: Case) -> Iterable[str]:
     for step in case.ledger.steps:
         for delivery in step.deliveries:
             why = case.ledger.moved.get(named(delivery))
-            if why is not None and any(_is_belief(event, delivery.correlation) for event in _because_of(step)):
+            if why is not None and any(
+                _is_belief(event, delivery.correlation) for event in _because_of(step, delivery)
+            ):
                 level = delivery.topic.rsplit("/", 1)[-1]
                 yield f"{step.role} believed a message on {level}: {why} ({typ_of(delivery.payload)})"
 
 
-def _because_of(step: Step) -> Iterator[Event]:
-    """What may have come of a delivery: of the notes of a burst nobody can say which was about which."""
-    alone = len(step.deliveries) == 1
-    return (event for event in step.events if alone or not isinstance(event, Noted))
+def _because_of(step: Step, delivery: Delivery) -> Sequence[Event]:
+    """What came of a delivery. In a burst, what answers its exchange alone: nobody can say which a note was about."""
+    if len(step.deliveries) == 1:
+        return step.events
+    if sum(each.correlation == delivery.correlation for each in step.deliveries) > 1:
+        return ()
+    return [event for event in step.events if not isinstance(event, Noted)]
 
 
 def _is_belief(event: Event, correlation: bytes | None) -> bool:
