@@ -61,12 +61,20 @@ def window_of(node: Node, source: tuple[int, ...], kernel: tuple[int, ...], out:
         (places - 1) * stride + span - length
         for places, stride, span, length in zip(out, strides, reach, source, strict=True)
     ]
+    if node.operator == "conv" and _begins_late(node, needed):
+        raise ConfigurationError("Conv: onnxruntime skips its first elements; write pads in place of auto_pad")
     begin = _begin(node, source, needed if node.operator in MAY_SKIP else [max(need, 0) for need in needed])
     end = [max(need - max(first, 0), 0) for need, first in zip(needed, begin, strict=True)]
     if any(first >= MOST or (first < 0 and not _skips(node)) for first in begin):
         raise UnsupportedError(node.operator, "cuts its input by negative padding", "slice the input before it")
     ones, zeros = (three(each, fill) for each, fill in ((kernel, 1), (begin, 0)))
     return Window(three(source, 1), ones, three(strides, 1), three(dilations, 1), zeros, three(end, 0), three(out, 1))
+
+
+def _begins_late(node: Node, needed: list[int]) -> bool:
+    """Whether onnxruntime begins a convolution behind the first elements, where ONNX pads nothing: strides are long."""
+    least = {"SAME_UPPER": -2, "SAME_LOWER": -3}.get(node.text("auto_pad", "NOTSET"))
+    return least is not None and min(needed) < least
 
 
 def _skips(node: Node) -> bool:

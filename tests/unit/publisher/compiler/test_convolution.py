@@ -14,7 +14,7 @@ from publisher.compiler.graph import Attribute, Graph, Node, Value
 from publisher.compiler.operators.window import window_of
 from publisher.compiler.operators.winograd import suits
 from publisher.compiler.planning import planned
-from tests.support.compiling import against_onnxruntime, model_of
+from tests.support.compiling import OPSET, against_onnxruntime, compiled, model_of
 from tests.support.single_nodes import Constant, Single, Table
 
 RNG = np.random.default_rng(7)
@@ -51,6 +51,9 @@ CONVOLUTIONS = {
     "one dimension": Single("Conv", floats(1, 5, 20), weights(7, 5, 4), weights(7), strides=[3], pads=[2, 0]),
     "three dimensions": Single(
         "Conv", floats(1, 2, 5, 6, 7), weights(4, 2, 2, 3, 3), weights(4), pads=[1, 0, 1, 0, 1, 1], dilations=[1, 2, 1]
+    ),
+    "strides longer than needed": Single(
+        "Conv", floats(1, 1, 8, 6), weights(1, 1, 1, 1), auto_pad="SAME_LOWER", strides=[4, 3]
     ),
     "the same size": Single("Conv", floats(1, 7, 5, 5), weights(9, 7, 3, 3), auto_pad="SAME_UPPER"),
     "a kernel larger than the image": Single("Conv", floats(1, 3, 4, 4), weights(17, 3, 9, 9), pads=[4] * 4),
@@ -150,6 +153,13 @@ WEIGHT = Value("w", "float32", (2, 4, 3, 3), np.zeros((2, 4, 3, 3), np.float32))
 def test_what_does_not_fit_is_refused(weight: Value, out: tuple[int, ...], attributes: dict[str, Attribute]) -> None:
     with pytest.raises(ConfigurationError):
         emit(planned(conv(weight, out, attributes)))
+
+
+@pytest.mark.parametrize(("how", "stride"), [("SAME_UPPER", 4), ("SAME_LOWER", 5)])
+def test_convolutions_that_onnxruntime_begins_late_are_refused(how: str, stride: int) -> None:
+    case = Single("Conv", floats(1, 1, 2 * stride), weights(1, 1, 1), auto_pad=how, strides=[stride])
+    with pytest.raises(ConfigurationError, match="write pads"):
+        compiled(case.model(OPSET))
 
 
 def test_forms_that_are_not_known_name_the_operator() -> None:
