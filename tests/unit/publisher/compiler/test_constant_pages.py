@@ -58,7 +58,7 @@ def test_what_runs_writes_nothing_there() -> None:
     assert bytes(memory.read(store, start, end)) == before
 
 
-@pytest.mark.parametrize("columns", [1, 20])
+@pytest.mark.parametrize("columns", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_few_weights_have_no_pages_of_their_own(columns: int) -> None:
     store, exports = instance(product(100, columns)[0])
     memory = exports["memory"]

@@ -83,6 +83,7 @@ def run(data: bytes, repeated: Repeated, given: Callable[[int], Arrays], counts:
         module.run(b"".join(each.tobytes() for each in given(2).values())[:-1])
 
 
+@pytest.mark.slow
 def test_a_perceptron_takes_batches() -> None:
     nodes = [node("Gemm", "x w b", "h"), node("Relu", "h", "r"), node("MatMul", "r v", "p"), node("Softmax", "p", "y")]
     data = model(nodes, {"x": ["N", 30]}, "y", w=numbers(30, 16), b=numbers(16), v=numbers(16, 4))
@@ -128,6 +129,7 @@ def test_a_recurrent_network_takes_sequences() -> None:
     run(data, repeated, lambda count: {"x": numbers(count, 3), **states}, [1, 2, 8, 15, 32])
 
 
+@pytest.mark.slow
 def test_the_dimension_may_stand_behind_others() -> None:
     nodes = [
         node("Transpose", "x", "t", perm=[1, 2, 0]),
