@@ -49,7 +49,7 @@ _RULES: Final = {
 
 @operator(*_RULES)
 def reduce(node: Node, step: Step) -> None:
-    """ONNX reductions but ReduceLogSumExp. Sums of integers wrap; of nothing, each is what it begins with."""
+    """ONNX reductions but ReduceLogSumExp. Sums of integers wrap; of nothing, each is what it begins with, a mean 0."""
     booleans = ("bool",) if node.operator in {"ReduceMin", "ReduceMax"} else ()
     check_type(node, step, (*FLOATS, *INTEGERS, *booleans))
     source, out = step.value(node.inputs[0]), step.value(node.outputs[0])
@@ -63,7 +63,7 @@ def reduce(node: Node, step: Step) -> None:
     if rule.last:
         count = int(np.prod([source.shape[axis] for axis in axes], dtype=np.int64))
         operand = Operand(step.pointer(out.name), (1,), C_TYPES[out.dtype])
-        words = {**type_words(out.dtype), "count": str(count)}
+        words = {**type_words(out.dtype), "count": str(max(1, count))}
         nest(step, (out.size,), {"o": operand}, "{o} = " + rule.last + ";", words=words)
 
 

@@ -35,6 +35,7 @@ REDUCED = {
     "NaN stays": Single("ReduceMax", NAN, const(1), expected=lambda x, _: np.float32([[np.nan], [6], [-np.inf]])),
     "exponentials of nothing": Single("ReduceLogSumExp", NAN[1:], const(1)),
     "of a scalar": Single("ReduceSum", np.float32(3), None),
+    "a mean of nothing": Single("ReduceMean", np.zeros((2, 0, 3), np.float32), const(1)),
     "of an empty dimension": Single(
         "ReduceProd", np.zeros((2, 0, 3), np.float32), const(1), expected=lambda x, _: np.ones((2, 1, 3), np.float32)
     ),
