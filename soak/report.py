@@ -50,6 +50,7 @@ same time, and the most in the whole run. The enclave's row is that of its proce
 
 What is kept so that nothing is done twice takes room first, and is bounded: in the enclave
 {EnclaveLimits().cached_replies:,} answers of a session, and of a sender's one-shots; at the consumer {SEEN:,} results.
+Sensors and consumer remember the last 256 attestation results that came with results.
 """
 
 NOTHING: Final = "none"
