@@ -1,5 +1,6 @@
 """Play scenarios one after the other, and count."""
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,5 +71,5 @@ def attempt(attack: Attack, stage: Stage) -> Verdict:
     """What came of an attack. One that breaks down proves nothing: unclear."""
     try:
         return attack(stage)
-    except (SealedgeError, OSError, ValueError, LookupError, TimeoutError) as error:
+    except (SealedgeError, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
         return Verdict(Outcome.UNCLEAR, "", f"the scenario broke down: {type(error).__name__}: {error}"[:200])

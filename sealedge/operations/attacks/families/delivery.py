@@ -141,8 +141,7 @@ def _swapped_on_disk(stage: Stage, files: str, noted: str, content: Callable[[Pa
     kept = list((fleet.agent_folder / "state").glob(files))
     for path in kept:
         path.write_bytes(content(path))
-    agent = fleet.start("agent")
-    fleet.wait_for_model()
+    agent = fleet.start_agent_anew()
     reading = stage.reading()
     output = fleet.output(reading)
     found = agent.wait(lambda event: is_noted(event, noted), 0, 0.1)

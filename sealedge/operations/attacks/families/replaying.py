@@ -106,8 +106,8 @@ def _restarted_now(stage: Stage) -> Verdict:
     fleet.ask(reading)
     opening = fleet.recorded(fleet.topics.session(AGENT), mark)[-1]
     request = fleet.recorded(fleet.topics.request(AGENT), mark)[-1]
-    agent = fleet.restart("agent")
-    fleet.wait_for_model()
+    fleet.stop("agent")
+    agent = fleet.start_agent_anew()
     after, heard = agent.mark(), stage.broker.mark()
     for each in (opening, request):
         stage.broker.deliver(fleet.client("agent"), each)

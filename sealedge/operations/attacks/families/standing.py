@@ -117,10 +117,9 @@ def _lease_over(stage: Stage, host_ahead: float) -> Verdict:
     fleet.clock.ahead += LEASE_SECONDS
     ended = fleet.ask(stage.reading(), ASK_SECONDS)
     fleet.host_clock.ahead -= host_ahead
-    mark = fleet["agent"].mark()
+    fleet.stop("agent")
     fleet.start("verifier")
-    fleet.restart("agent") if host_ahead else None
-    fleet.wait_for_model(0 if host_ahead else mark)
+    fleet.start_agent_anew()
     by = str(ended.because) if isinstance(ended, TimedOut) else None
     return judged(isinstance(ended, Answered), WENT_ON, by)
 

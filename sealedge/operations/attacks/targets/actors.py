@@ -41,6 +41,7 @@ class Actor:
         self._events: list[Event] = []
         self._link: Link | None = None
         self._error: Exception | None = None
+        self._is_over = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.party: Any = None
 
@@ -53,10 +54,12 @@ class Actor:
         return self
 
     def stop(self) -> None:
-        """Leave in order."""
+        """Leave in order. Does nothing where it was never started."""
+        self._is_over = True
         if self._link is not None:
             self._link.stop()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -109,7 +112,8 @@ class Actor:
             try:
                 self.party = self._build(closing)
                 self._link = Link(self.party, self._settings, clock=self._clock, listener=self._heard)
-                self._link.run()
+                if not self._is_over:
+                    self._link.run()
             except Exception as error:
                 # Kept for whoever waits: a thread has nobody to raise it to.
                 with self._changed:

@@ -12,7 +12,7 @@ from publisher.package import ModelDescription, PackagedModel
 from schemas.kinds import Role, Tier
 from schemas.model import ModuleLimits, TensorSpec
 from sealedge.client.events import Answered, RequestRefused, ResultReceived, TimedOut
-from sealedge.operations.attacks.targets.actors import ANSWER_SECONDS, is_noted
+from sealedge.operations.attacks.targets.actors import ANSWER_SECONDS, Actor, is_noted
 from sealedge.operations.attacks.targets.fleet_parties import FleetParties
 from sealedge.operations.attacks.targets.names import (
     AGENT,
@@ -115,6 +115,15 @@ class Sealed(FleetParties):
         """Until the agent is attested with the model. Raises `TransportError`."""
         if self["agent"].wait(_attested_with_model, mark, seconds) is None:
             raise TransportError("the agent was not attested with the model")
+
+    def start_agent_anew(self) -> Actor:
+        """Start the agent that was stopped, and wait until it serves."""
+        agent = self.start("agent")
+        self.wait_for_model()
+        # rumqttd keeps no order between topics: the sensor may hear of the old enclave's end after the new one's
+        # passport, and would wait for the next one. Started anew, it reads what is retained.
+        self.restart("sensor")
+        return agent
 
     def update(self, module: bytes) -> PackagedModel:
         """Publish a module, and wait until the agent runs it."""
