@@ -1,6 +1,7 @@
 """The default run tries fewer examples of each property; a run of every test tries as many as each says."""
 
 import gc
+import logging
 import re
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if _default(config) and collection_path.name.startswith("test_"):
         return SLOW_ALONE.search(collection_path.read_text(encoding="utf-8")) is not None or None
     return None
+
+
+def pytest_runtest_teardown() -> None:
+    """A command of this process leaves its handler behind, whose stream ends with its test."""
+    logger = logging.getLogger("sealedge")
+    logger.handlers, logger.propagate = [], True
 
 
 def pytest_collection_finish() -> None:
