@@ -17,7 +17,7 @@ from protocol.messages import decode_message_untrusted, encode_message
 from protocol.party import Delivery, Publication
 from schemas.kinds import Kind, Role, Tier
 from schemas.session import InferenceRequest, InferenceResult, SessionOpen
-from sealedge.operations.attacks.targets.actors import Attacker
+from sealedge.operations.attacks.targets.actors import ANSWER_SECONDS, Attacker, is_noted
 from sealedge.operations.attacks.targets.names import AGENT, MODEL
 from sealedge.operations.attacks.targets.sealed import Sealed
 from storage.files import read_bytes
@@ -106,23 +106,28 @@ class HostileSession:
         return self.say(self.opening(**bent))
 
     def say(self, publication: Publication) -> str | None:
-        """Say something, and return the reason it is refused with; None if the sensor got an answer."""
-        agent, client = self.fleet["agent"], self.insider.client
-        mark, heard = agent.mark(), client.mark()
-        client.say(publication)
-        found = (
-            agent.wait(lambda each: getattr(each, "what", "") in {"refused", "session-opened"}, mark, 0.5)
-            if publication.topic == self.insider.topics.session(AGENT)
-            else None
-        )
-        if found is not None and getattr(found, "what", "") == "session-opened":
-            return None
-        reply = client.hear(
-            lambda each: each.correlation == publication.correlation, heard, 3.0 if found is None else 0.05
-        )
-        if reply is not None and self.result(reply) is not None:
-            return None
-        return agent.refused(mark, seconds=0.5) or (None if reply is not None else "")
+        """Say something: None if the enclave took it, else the reason that it refused with.
+
+        Raises `TransportError` where it does neither.
+        """
+        agent, client = self.fleet["agent"].mark(), self.insider.client.mark()
+        self.insider.client.say(publication)
+        self.fleet.broker.until(lambda: self._reaction(publication, agent, client) is not None, ANSWER_SECONDS)
+        found = self._reaction(publication, agent, client)
+        if found is None:
+            raise TransportError("the enclave says nothing")
+        return found or None
+
+    def _reaction(self, publication: Publication, agent: int, client: int) -> str | None:
+        """The reason once it was refused, "" once it was taken, None as long as nothing is known."""
+        for event in self.fleet["agent"].since(agent):
+            if is_noted(event, "session-opened"):
+                return ""
+            if is_noted(event, "refused") and event.detail["topic"] == publication.topic:
+                return str(event.detail["reason"])
+        replies = [each.delivery for each in self.insider.client.heard(client)]
+        mine = [each for each in replies if each.correlation == publication.correlation]
+        return "" if any(self.result(each) is not None for each in mine) else None
 
     def reading(self, data: bytes, **bent: Any) -> InferenceRequest:
         """A request that is good for a minute."""

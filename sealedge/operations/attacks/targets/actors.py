@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 from broker.link import Link
 from broker.notes import Note
@@ -126,7 +126,7 @@ class Actor:
             self._changed.notify_all()
 
 
-def is_noted(event: Event, what: str) -> bool:
+def is_noted(event: Event, what: str) -> TypeGuard[Noted]:
     """Whether a party noted this."""
     return isinstance(event, Noted) and event.what == what
 
