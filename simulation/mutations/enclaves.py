@@ -6,7 +6,6 @@ from simulation.mutations.rewriting import Mutation, mutation
 
 _REQUEST = "edge_agent.enclave.enclave:Enclave._request"
 _ENTITLED = "edge_agent.enclave.computing:Computing._entitled"
-_GRANT = "edge_agent.enclave.models:ModelShelf.accept_grant_untrusted"
 _TERMS = "edge_agent.enclave.terms:check_terms"
 
 MUTATIONS: Final[tuple[Mutation, ...]] = (
@@ -25,21 +24,6 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "start-two-requests-from-one-state",
         "P11",
         ("edge_agent.enclave.computing:Computing._next", "if id(asked.session) in carrying:", "if False:"),
-    ),
-    mutation(
-        "count-a-model-s-lease-from-its-arrival",
-        "P3",
-        (
-            _GRANT,
-            'check_times("key-release", grant.issued, grant.expires, now)',
-            "length = grant.expires - grant.issued",
-        ),
-        (
-            _GRANT,
-            "running.expires, running.renew_at = grant.expires, renew_at",
-            "running.expires, running.renew_at = int(now) + length, now + length / 2",
-        ),
-        (_GRANT, "index, grant.expires, renew_at", "index, int(now) + length, now + length / 2"),
     ),
     mutation(
         "open-a-session-twice",

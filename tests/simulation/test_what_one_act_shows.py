@@ -6,9 +6,25 @@ from typing import NamedTuple
 import pytest
 
 from simulation.mutations.catalogue import MUTATIONS
-from simulation.mutations.rewriting import planted
+from simulation.mutations.rewriting import mutation, planted
 from simulation.plan import Act, Plan, Shape
 from simulation.running import run
+
+_GRANT = "edge_agent.enclave.models:ModelShelf.accept_grant_untrusted"
+
+# Too rarely shown by what seeds draw to stand among the others: this plan shows it.
+FROM_ARRIVAL = mutation(
+    "count-a-model-s-lease-from-its-arrival",
+    "P3",
+    (_GRANT, 'check_times("key-release", grant.issued, grant.expires, now)', "length = grant.expires - grant.issued"),
+    (
+        _GRANT,
+        "running.expires, running.renew_at = grant.expires, renew_at",
+        "running.expires, running.renew_at = int(now) + length, now + length / 2",
+    ),
+    (_GRANT, "index, grant.expires, renew_at", "index, int(now) + length, now + length / 2"),
+)
+BUGS = {**MUTATIONS, FROM_ARRIVAL.name: FROM_ARRIVAL}
 
 AT_ONCE = Act(15, "flurry", number=3)
 
@@ -70,7 +86,7 @@ def test_a_planted_bug_is_noticed_by_what_the_act_brings_and_not_without_it(show
         acts=tuple(act for act in plan.acts if act.kind != showing.kind),
     )
     assert run(plan).broken == {}
-    with planted(MUTATIONS[showing.mutation]):
+    with planted(BUGS[showing.mutation]):
         assert showing.invariant in run(plan).broken
         assert run(without).broken == {}
 
