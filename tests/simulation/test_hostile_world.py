@@ -4,9 +4,10 @@ import pytest
 
 from simulation.drawing import drawn
 from simulation.running import EVERYTHING, run, run_seed
+from tests.support.examples import examples
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(examples(20)))
 def test_whatever_a_seed_brings_the_invariants_hold(seed: int) -> None:
     outcome = run_seed(seed)
     assert outcome.broken == {}, f"python -m simulation --seed {seed}"

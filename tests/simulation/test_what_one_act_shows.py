@@ -77,7 +77,11 @@ SHOWING = (
 )
 
 
-@pytest.mark.parametrize("showing", SHOWING, ids=lambda each: f"{each.mutation}-{each.kind or 'burst'}")
+IN_TURN = [SHOWING[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SHOWING[1:])]
+"""Each takes three histories: the full run has them all."""
+
+
+@pytest.mark.parametrize("showing", IN_TURN, ids=lambda each: f"{each.mutation}-{each.kind or 'burst'}")
 def test_a_planted_bug_is_noticed_by_what_the_act_brings_and_not_without_it(showing: Showing) -> None:
     plan = showing.plan
     without = replace(

@@ -121,6 +121,7 @@ def test_depthwise_convolutions_make_the_quanta_and_the_sums_of_onnxruntime() ->
     case.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 2])
 def test_depthwise_convolutions_of_any_width_make_each_place_once_or_twice(stride: int) -> None:
     case = Case(stride)
