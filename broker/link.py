@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from broker.batches import takes_many
 from broker.clock import Clock, SteadyClock
 from broker.connection import Connection
 from broker.heartbeat import Heartbeat
@@ -18,7 +19,7 @@ from broker.notes import Note, noted
 from broker.records import Answered, Arrived, Discarded, Lost, Opened, Record, Refused, Returned, Taken
 from broker.retrying import Retrying
 from broker.settings import ConnectionSettings
-from broker.stepping import Listener, Stepping, takes_many
+from broker.stepping import Listener, Stepping
 from broker.submissions import Act, Submissions
 from protocol.party import Party
 

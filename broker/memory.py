@@ -8,13 +8,14 @@ An exception that escapes a party escapes from here too: in a test a bug is loud
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, takewhile
-from typing import TypeVar, cast
+from typing import TypeVar
 
+from broker.batches import receive_many, takes_many
 from broker.faults import FAULTLESS, Faults
 from broker.routing import Intercept, Routing, Tap
 from broker.session import Session, Waiting
 from protocol.errors import ProtocolMisuseError, TransportError
-from protocol.party import BatchParty, Delivery, Event, Party, Publication, Subscription
+from protocol.party import Delivery, Event, Party, Publication, Subscription
 from schemas.reason import Reason
 
 START = 1_800_000_000.0
@@ -213,11 +214,8 @@ class MemoryBroker(Routing):
             session.inbox.popleft()
             return
         party = self._running(session)
-        burst = self._burst(session) if hasattr(party, "receive_many") else []
-        if len(burst) > 1:
-            events = cast(BatchParty, party).receive_many(burst, self.now)
-        else:
-            events = party.receive(waiting.delivery, self.now)
+        burst = self._burst(session) if takes_many(party) else []
+        events = receive_many(party, burst, self.now) if len(burst) > 1 else party.receive(waiting.delivery, self.now)
         if session.dies_before_acknowledging:
             self.crash(session.client_id)
             return

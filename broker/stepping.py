@@ -4,8 +4,8 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import cast
 
+from broker.batches import receive_many
 from broker.connection import Connection
 from broker.notes import Note, noted
 from broker.outbox import Acknowledgement, Outbox
@@ -13,23 +13,11 @@ from broker.records import Arrived
 from broker.settings import ConnectionSettings
 from broker.topic_filter import is_valid_filter
 from protocol.errors import StoreError
-from protocol.party import BatchParty, Delivery, Event, Party, Publication, Subscription
+from protocol.party import Event, Party, Publication, Subscription
 
 Listener = Callable[[Event], None]
 
 logger = logging.getLogger("sealedge.broker")
-
-
-def takes_many(party: Party) -> bool:
-    """Whether a party offers `receive_many` (`protocol.party.BatchParty`)."""
-    return hasattr(party, "receive_many")
-
-
-def receive_many(party: Party, deliveries: Sequence[Delivery], now: float) -> Sequence[Event]:
-    """Together where the party offers that, one after the other where it does not."""
-    if takes_many(party):
-        return cast(BatchParty, party).receive_many(deliveries, now)
-    return [event for delivery in deliveries for event in party.receive(delivery, now)]
 
 
 class Stepping:

@@ -6,6 +6,7 @@ A host is a party to the broker. What a step of the real party raises besides wh
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from broker.batches import takes_many
 from protocol.errors import StoreError
 from protocol.party import Delivery, Event, Party, Publication
 from simulation.disks import PowerCutError
@@ -146,4 +147,4 @@ class BatchHost(Host):
 
 def host_of(party: Any, role: str, name: str, offset: float, witness: Witness) -> Host:
     """The machine that fits a party."""
-    return (BatchHost if hasattr(party, "receive_many") else Host)(party, role, name, offset, witness)
+    return (BatchHost if takes_many(party) else Host)(party, role, name, offset, witness)
