@@ -14,8 +14,8 @@ from typing import Final
 from cbor2 import CBORTag
 
 from protocol import cbor
-from protocol.algorithms import ACCEPTED_SIGNATURES, RFC9162_SHA256, Header
-from protocol.cose_sign import SIGN1_TAG, Sign1
+from protocol.algorithms import RFC9162_SHA256, Header
+from protocol.cose_sign import SIGN1_START, SIGN1_TAG, Sign1, check_accepted_untrusted
 from protocol.cose_structure import known_protected_untrusted, sig_structure
 from protocol.errors import MalformedError, UnsupportedError
 from protocol.keys import SigningKey
@@ -25,9 +25,6 @@ MAX_INCLUSION: Final = 1024
 """Bytes of one. sealedge's own stay below 500."""
 
 _PROTECTED: Final = frozenset({Header.ALG, Header.KID, Header.TYP, Header.VDS})
-_MESSAGE_START: Final = bytes((0xC0 | SIGN1_TAG, 0x84))
-"""The tag, and an array of four."""
-
 _ONE_PROOF: Final = bytes((0xA1, 0x19, *Header.VDP.to_bytes(2, "big"), 0xA1, 0x20, 0x81))
 """{396: {-1: [ and one proof; -1 is the label of inclusion proofs (RFC 9942 §8.2.2.2)."""
 
@@ -44,7 +41,7 @@ def sign_inclusions(key: SigningKey, entries: Sequence[bytes], *, typ: str) -> l
     root, proofs = tree(entries)
     protected = _protected(key.algorithm, key.public.thumbprint, typ)
     signature = key.sign(sig_structure(protected, b"", root))
-    before = _MESSAGE_START + cbor.encode_bstr(protected) + _ONE_PROOF
+    before = SIGN1_START + cbor.encode_bstr(protected) + _ONE_PROOF
     after = _NIL + cbor.encode_bstr(signature)
     return [before + cbor.encode_bstr(_encoded(proof)) + after for proof in proofs]
 
@@ -57,8 +54,7 @@ def open_inclusion_untrusted(data: bytes, entry: bytes) -> Sign1:
     """
     protected, unprotected, signature = _parts_untrusted(data)
     headers = known_protected_untrusted(protected, _PROTECTED)
-    if headers[Header.ALG] not in ACCEPTED_SIGNATURES:
-        raise UnsupportedError(f"signature algorithm {headers[Header.ALG]} is not accepted")
+    check_accepted_untrusted(headers)
     if headers[Header.VDS] != RFC9162_SHA256:
         raise UnsupportedError(f"verifiable data structure {headers[Header.VDS]} is not accepted")
     return Sign1(

@@ -6,9 +6,10 @@
 purpose does not hold for another.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from protocol import cbor
 from protocol.algorithms import ACCEPTED_SIGNATURES, Header
@@ -26,7 +27,7 @@ SIGN1_TAG: Final = 18
 _PROTECTED: Final = frozenset({Header.ALG, Header.KID, Header.TYP})
 _NONE: Final[frozenset[int]] = frozenset()
 _UNPROTECTED: Final = frozenset({Header.CREDENTIAL})
-_MESSAGE_START: Final = bytes((0xC0 | SIGN1_TAG, 0x84))
+SIGN1_START: Final = bytes((0xC0 | SIGN1_TAG, 0x84))
 """The tag, and an array of four."""
 
 
@@ -70,7 +71,7 @@ def sign1(
     signature = key.sign(sig_structure(protected, external_aad, payload))
     unprotected = {} if credential is None else {Header.CREDENTIAL: credential}
     parts = [cbor.encode(each) for each in (protected, unprotected, payload, signature)]
-    return b"".join((_MESSAGE_START, *parts))
+    return b"".join((SIGN1_START, *parts))
 
 
 @lru_cache(maxsize=64)
@@ -88,8 +89,7 @@ def parse_sign1_untrusted(data: bytes, *, max_bytes: int = cbor.MAX_MESSAGE) -> 
     protected, unprotected, payload, signature = envelope_untrusted(data, SIGN1_TAG, 4, max_bytes)
     headers = known_protected_untrusted(protected, _PROTECTED)
     check_headers_untrusted(unprotected, _NONE, _UNPROTECTED)
-    if headers[Header.ALG] not in ACCEPTED_SIGNATURES:
-        raise UnsupportedError(f"signature algorithm {headers[Header.ALG]} is not accepted")
+    check_accepted_untrusted(headers)
     if not isinstance(signature, bytes):
         raise MalformedError("a COSE signature is a byte string")
     return Sign1(
@@ -101,6 +101,12 @@ def parse_sign1_untrusted(data: bytes, *, max_bytes: int = cbor.MAX_MESSAGE) -> 
         payload=payload,
         signature=signature,
     )
+
+
+def check_accepted_untrusted(headers: Mapping[int, Any]) -> None:
+    """Raises `UnsupportedError` where a signer's protected header names an algorithm that is not accepted here."""
+    if headers[Header.ALG] not in ACCEPTED_SIGNATURES:
+        raise UnsupportedError(f"signature algorithm {headers[Header.ALG]} is not accepted")
 
 
 def check_typ(found: str, expected: str) -> None:
