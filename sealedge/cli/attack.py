@@ -24,18 +24,13 @@ def command(only: tuple[str, ...], listing: bool, broker: str | None, as_json: b
       sealedge attack --only replay --only eavesdropping
     """
     from sealedge.operations.attacks.catalogue import chosen  # noqa: PLC0415 - not for --help
-    from sealedge.operations.attacks.display import Display, show_list  # noqa: PLC0415
-    from sealedge.operations.attacks.run import play  # noqa: PLC0415
+    from sealedge.operations.attacks.display import played, show_list  # noqa: PLC0415
 
     scenarios = chosen(only)
     if listing:
         print_json([each.to_json() for each in scenarios]) if as_json else show_list(scenarios)
         return 0
-    display = Display(len(scenarios), quiet=as_json)
-    with display:
-        report = play(scenarios, broker, display.tell)
+    report = played(scenarios, broker, quiet=as_json)
     if as_json:
         print_json(report.to_json())
-    else:
-        display.show(report)
     return 1 if report.failures else 0

@@ -61,15 +61,9 @@ def command(attack: bool, as_json: bool) -> int:
 def _attacks(*, quiet: bool) -> dict[str, Any]:
     """What `sealedge attack` says of three attacks."""
     from sealedge.operations.attacks.catalogue import chosen  # noqa: PLC0415 - not for --help
-    from sealedge.operations.attacks.display import Display  # noqa: PLC0415
-    from sealedge.operations.attacks.run import play  # noqa: PLC0415
+    from sealedge.operations.attacks.display import played  # noqa: PLC0415
 
-    scenarios = chosen(SHOWN_ATTACKS)
-    display = Display(len(scenarios), quiet=quiet)
-    with display:
-        report = play(scenarios, None, display.tell)
-    display.show(report)
-    return report.to_json()
+    return played(chosen(SHOWN_ATTACKS), None, quiet=quiet).to_json()
 
 
 def _tee() -> "Tier":

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from protocol.errors import ConfigurationError, TransportError
 from protocol.party import Publication
 from sealedge.cli.application import main
-from sealedge.operations.attacks import run
+from sealedge.operations.attacks import display
 from sealedge.operations.attacks.catalogue import CATALOGUE, chosen
 from sealedge.operations.attacks.display import summary
 from sealedge.operations.attacks.page import MARK, updated
@@ -224,7 +224,7 @@ def test_the_status_says_whether_all_is_held(
         tell(found)
         return Report([found], "mosquitto", 1.0)
 
-    monkeypatch.setattr(run, "play", play)
+    monkeypatch.setattr(display, "play", play)
     assert status_of(*options) == status
     out = capsys.readouterr().out
     if options:

@@ -1,18 +1,16 @@
 """What a person sees of the attacks: each as it ends, then the table by family, and the count."""
 
-import time
 from collections.abc import Sequence
 from itertools import groupby
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from sealedge.operations.attacks.run import Report
+from sealedge.operations.attacks.run import Report, play
 from sealedge.operations.attacks.scenario import Outcome, Scenario, Tried, Verdict
+from sealedge.operations.telling import Telling
 
 STYLES: Final = {
     Outcome.SUCCEEDED: "bold red",
@@ -23,29 +21,17 @@ STYLES: Final = {
 }
 
 
-class Display:
+class Display(Telling):
     """`with Display(n) as display:` shows a bar and each verdict; with `quiet` it shows nothing."""
 
     def __init__(self, count: int, *, quiet: bool) -> None:
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-        columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, console=self._console, transient=True)
+        super().__init__(quiet=quiet)
         self._task = self._bars.add_task("attacks", total=count)
-        self._started = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def tell(self, tried: Tried) -> None:
         """One attack has ended."""
         self._bars.advance(self._task)
-        line = Text(f"{time.monotonic() - self._started:6.2f}  {tried.scenario.name:28} before ")
+        line = Text(f"{self._moment()}  {tried.scenario.name:28} before ")
         line.append_text(_said(tried.before, before=True)).append("   now ").append_text(_said(tried.now))
         self._console.print(line)
 
@@ -56,6 +42,14 @@ class Display:
         for name in report.failures:
             self._console.print(f"NOT HELD: {name}", style="bold red")
         self._console.print(summary(report))
+
+
+def played(scenarios: Sequence[Scenario], broker: str | None, *, quiet: bool) -> Report:
+    """Play them, and show how; with `quiet`, in silence. Raises as `play` does."""
+    with Display(len(scenarios), quiet=quiet) as display:
+        report = play(scenarios, broker, display.tell)
+    display.show(report)
+    return report
 
 
 def table_of(tried: Sequence[Tried]) -> Table:

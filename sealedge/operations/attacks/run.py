@@ -10,8 +10,6 @@ from protocol.errors import SealedgeError
 from sealedge.operations.attacks.scenario import Attack, Outcome, Scenario, Tried, Verdict
 from sealedge.operations.attacks.stage import Stage
 
-HELD = (Outcome.BLOCKED, Outcome.DETECTED)
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -34,12 +32,12 @@ class Report:
     @property
     def held_now(self) -> int:
         """How many are blocked or detected now."""
-        return sum(each.now.outcome in HELD for each in self.tried)
+        return sum(each.now.held for each in self.tried)
 
     @property
     def failures(self) -> list[str]:
         """The attacks that are not held now, and those whose verdict is unclear on either side."""
-        found = [each for each in self.tried if each.now.outcome not in HELD or each.before.outcome is Outcome.UNCLEAR]
+        found = [each for each in self.tried if not each.now.held or each.before.outcome is Outcome.UNCLEAR]
         return [each.scenario.name for each in found]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,18 +1,15 @@
 """What a person sees of the demo: each event in words as it happens, progress bars, and the figures at the end."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from guests.breast_cancer.build import BuiltModel, build
 from sealedge.operations.demo.processes import Said
 from sealedge.operations.demo.report import DemoReport
+from sealedge.operations.telling import Telling
 
 Words = Callable[[Said], str]
 
@@ -52,31 +49,13 @@ STORY: Final[Mapping[tuple[str, str], Words]] = {
 """Which events are told, and how."""
 
 
-class Display:
+class Display(Telling):
     """`with Display() as display:` shows bars and events; with `quiet` it shows nothing."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            TextColumn("{task.description:24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
+        super().__init__(quiet=quiet)
         self._readings = None if quiet else self._bars.add_task("readings answered", total=None, visible=False)
-        self._started = time.monotonic()
         self._results = 0
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def build(self, folder: Path) -> BuiltModel:
         """Train and build the model, with a bar; at once where it was built before."""
@@ -112,7 +91,7 @@ class Display:
             self._console.print(f"NOT HELD: {failure}", style="bold red")
 
     def _say(self, who: str, words: str) -> None:
-        self._console.print(f"{time.monotonic() - self._started:6.2f}  {who:10} {words}", markup=False)
+        self._console.print(f"{self._moment()}  {who:10} {words}", markup=False)
 
 
 def figures(report: DemoReport) -> Mapping[str, str]:
