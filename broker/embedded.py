@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal
 
 from broker.children import HOST, find_mosquitto, iotcore_command, mosquitto_command
+from broker.ending import await_end
 from broker.probe import answers_connect
 from protocol.errors import ConfigurationError, TransportError
 
@@ -75,7 +76,7 @@ class Embedded:
         atexit.register(self.stop)
         # Another program may take a free port before the broker does.
         for tries_left in reversed(range(PORT_TRIES if self.port == 0 else 1)):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             try:
                 self._start_at(port)
             except TransportError:
@@ -143,16 +144,13 @@ class Embedded:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await_end(process, STOP_SECONDS)
         if process.stdin is not None:
             process.stdin.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback where nobody listens now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

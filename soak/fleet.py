@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.children import find_mosquitto
+from broker.embedded import free_port
 from guests.breast_cancer.build import BuiltModel
 from protocol.errors import ConfigurationError
 
@@ -47,7 +48,7 @@ class Fleet:
         found = find_mosquitto()
         if found is None:
             raise ConfigurationError("no mosquitto program is installed: the soak is over a real broker")
-        self._mosquitto, self.port = found, _free_port()
+        self._mosquitto, self.port = found, free_port()
         self.description = folder.parent / "model.json"
 
     def create(self) -> None:
@@ -116,9 +117,3 @@ def environment() -> dict[str, str]:
     """Of every process: this very checkout, and bytecode kept, without which each start compiles everything anew."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final, Self
 
 from bench.processes import family
+from broker.ending import await_end
 from soak.fleet import Program, environment
 from soak.ledger import Sent
 
@@ -130,11 +131,7 @@ class Processes:
                 continue
             self._stopping.add(name)
             process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if await_end(process, STOP_SECONDS):
                 killed.append(name)
         return killed
 

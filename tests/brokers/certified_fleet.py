@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from broker.children import find_mosquitto
+from broker.embedded import free_port
 from broker.settings import ConnectionSettings
 from broker.threaded import ThreadedLink
 from edge_agent.agent import Agent
@@ -29,12 +30,6 @@ ACCOUNTS = {
     Publisher: (Role.PUBLISHER, "publisher"),
     Agent: (Role.AGENT, "agent-1"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def made_with_tls(folder: Path, name: str) -> Fleet:

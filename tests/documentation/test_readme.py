@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from broker.children import find_mosquitto
+from broker.embedded import free_port
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -96,12 +96,6 @@ def console(block: Block) -> str:
         return ":"
     forever = block.command.startswith("sealedge watch")
     return f"timeout --preserve-status -s INT {WATCHING_SECONDS} {block.command}" if forever else block.command
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from broker.ending import await_end
 from protocol.errors import SealedgeError
 
 Said = dict[str, Any]
@@ -120,11 +121,7 @@ class Troupe:
                 process.terminate()
         until, killed = time.monotonic() + STOP_SECONDS, []
         for name, process in self._processes.items():
-            try:
-                process.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if await_end(process, max(0.1, until - time.monotonic())):
                 killed.append(name)
         for reader in self._readers:
             reader.join(1.0)

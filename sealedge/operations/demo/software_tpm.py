@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import broker
+from broker.ending import await_end
 from protocol.errors import ConfigurationError, Finding, TransportError
 
 HOST: Final = "127.0.0.1"
@@ -64,11 +65,7 @@ class SoftwareTpm:
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await_end(process, STOP_SECONDS)
 
     def close(self) -> None:
         """End it for good: its ports are anybody's again."""

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+from broker.ending import await_end
 from protocol.errors import TransportError
 from protocol.party import Delivery, Publication
 from sealedge.operations.attacks.targets.actors import ANSWER_SECONDS, Attacker
@@ -90,11 +91,7 @@ class Usual:
         if process is None:
             return
         process.kill() if kill else process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        await_end(process, STOP_SECONDS)
 
     def publish(self, module: bytes, version: int | None = None) -> dict[str, Any]:
         """Publish a module, retained, as the next version, and return what the agent says of it."""
