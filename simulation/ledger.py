@@ -4,7 +4,6 @@ Nobody in the world can see all of this. The invariants can.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protocol.party import Delivery, Event, Publication
@@ -100,8 +99,3 @@ class Ledger:
 def named(publication: Publication | Delivery) -> tuple[str, bytes, bytes]:
     """What a bound message is bound to, and itself."""
     return publication.topic, publication.payload, publication.correlation or b""
-
-
-def events_of(step: Step, *kinds: type[Event]) -> Sequence[Event]:
-    """The events of a step that are of one of these kinds."""
-    return [event for event in step.events if isinstance(event, kinds)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from protocol.keys import KemPublicKey, VerifyingKey
-from protocol.messages import digest
 from protocol.party import Publication
 from schemas.attestation import AttestationResult, Credential
 from schemas.kinds import Kind, Role
@@ -150,7 +149,3 @@ class Case:
     def is_module_revoked(self, module: bytes, lists: int) -> bool:
         """Whether the list of this number names the module of this digest, or whoever published it."""
         return ("model", module) in self.revoked(lists) or self.is_revoked("publisher", lists)
-
-    def newest_module(self) -> bytes:
-        """The digest of the newest version's module."""
-        return digest(self.fleet.modules[max(self.fleet.modules)])

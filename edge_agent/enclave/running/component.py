@@ -46,7 +46,7 @@ class ComponentModule:
             pass
 
     def run(self, data: bytes, log: bytearray | None = None) -> bytes:  # noqa: ARG002 - a component has no log
-        """One inference in a new instance: as `edge_agent.enclave.running.runtime.Module.run`."""
+        """One inference in a new instance: as `edge_agent.enclave.running.module.Module.run`."""
         check_input(data, self.limits)
         with self._infer() as (store, infer):
             return call_infer(infer, store, data, self.limits)
